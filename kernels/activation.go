@@ -1,0 +1,84 @@
+package kernels
+
+import (
+	"math"
+
+	"vith/kernels/tensor"
+)
+
+// An Activation is the nonlinearity between the two linear layers of the MLP. The forms of GELU are different
+// functions, up to 5e-4 (tanh) and 2e-2 (quick) apart, and never stand in for one another.
+type Activation uint8
+
+const (
+	NoActivation Activation = iota
+	GELU                    // x·Φ(x) = x/2·(1 + erf(x/√2))
+	GELUTanh                // x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
+	QuickGELU               // x·σ(1.702·x) = x / (1 + exp(−1.702·x))
+)
+
+func (a Activation) String() string {
+	return [...]string{"none", "gelu", "gelu_tanh", "quick_gelu"}[a]
+}
+
+// Apply is the activation of x, in float64.
+func (a Activation) Apply(x float64) float64 {
+	switch a {
+	case GELU:
+		return 0.5 * x * math.Erfc(-x/math.Sqrt2)
+	case GELUTanh:
+		return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+	case QuickGELU:
+		return x / (1 + math.Exp(-1.702*x))
+	}
+	return x
+}
+
+// gelu, geluTanh and quickGELU apply an activation to every element:
+//
+//	y[r,c] = activation(x[r,c])
+//
+// Shapes: x, y [rows, cols]. Bandwidth bound, or fused by Lower into the gemm before it. Source: Hendrycks, Gimpel
+// 2016, arXiv:1606.08415 §2, which gives all three; torch.nn.functional.gelu(approximate="none" and "tanh") and
+// Hugging Face's quick_gelu.
+var (
+	gelu      = activation(GELU)
+	geluTanh  = activation(GELUTanh)
+	quickGELU = activation(QuickGELU)
+)
+
+func activation(f Activation) *Kernel {
+	return register(&Kernel{
+		Name:    f.String(),
+		Dims:    []string{"rows", "cols"},
+		In:      []Operand{{Name: "x", Types: floats, Shape: elementwise}},
+		Out:     []Operand{{Name: "y", Types: floats, Shape: elementwise}},
+		InPlace: []Alias{{Out: 0, In: 0}},
+		// Counted as one operation an element, so that a sum over a program counts the matrix products.
+		FLOPs: func(d []int) int64 { return int64(d[0]) * int64(d[1]) },
+		Host: func(a Args) {
+			for r := range a.Dims[0] {
+				for c := range a.Dims[1] {
+					a.Out[0].Set(r, c, f.Apply(a.In[0].At(r, c)))
+				}
+			}
+		},
+		// Four roundings near 1 in the absolute part, where x and the bracket nearly cancel; eight relative ones.
+		Tolerance: func(t tensor.DType, _ []int) tensor.Tolerance {
+			return tensor.Tolerance{Abs: 4 * 0x1p-24, Rel: 8*0x1p-24 + 2*roundoff(t)}
+		},
+		Cases: []Case{
+			{Dims: []int{1, 1}}, {Dims: []int{3, 31}}, {Dims: []int{2, 33}}, {Dims: []int{257, 5120}}, {Dims: []int{4, 0}, Refused: true},
+		},
+		Random: randomElementwise,
+	})
+}
+
+// Activate returns f(x), element by element.
+func (p *Program) Activate(f Activation, x Buf) Buf {
+	k := map[Activation]*Kernel{GELU: gelu, GELUTanh: geluTanh, QuickGELU: quickGELU}[f]
+	if k == nil {
+		return x
+	}
+	return p.call(p.name(x)+"."+f.String(), p.typeOf(x), Call{Kernel: k, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
+}

@@ -1,0 +1,48 @@
+package kernels
+
+import (
+	"math/rand/v2"
+
+	"vith/kernels/tensor"
+)
+
+// add is the residual connection:
+//
+//	y[r,c] = a[r,c] + b[r,c]
+//
+// Shapes: a, b, y [rows, cols]. One addition, rounded once. Bandwidth bound. Backends whose gemm adds a residual never
+// see it: Lower folds it in.
+var add = register(&Kernel{
+	Name: "add",
+	Dims: []string{"rows", "cols"},
+	In: []Operand{
+		{Name: "a", Types: floats, Shape: elementwise},
+		{Name: "b", Types: floats, Shape: elementwise},
+	},
+	Out:     []Operand{{Name: "y", Types: floats, Shape: elementwise}},
+	InPlace: []Alias{{Out: 0, In: 0}, {Out: 0, In: 1}},
+	FLOPs:   func(d []int) int64 { return int64(d[0]) * int64(d[1]) },
+	Host: func(a Args) {
+		for r := range a.Dims[0] {
+			for c := range a.Dims[1] {
+				a.Out[0].Set(r, c, a.In[0].At(r, c)+a.In[1].At(r, c))
+			}
+		}
+	},
+	// The exact sum of two values, rounded once to t or first to float32.
+	Tolerance: func(t tensor.DType, _ []int) tensor.Tolerance { return tensor.Tolerance{Rel: 2 * roundoff(t)} },
+	Cases: []Case{
+		{Dims: []int{1, 1}}, {Dims: []int{3, 17}}, {Dims: []int{257, 1280}}, {Dims: []int{0, 8}, Refused: true},
+	},
+	Random: randomElementwise,
+})
+
+// Add returns a + b, element by element.
+func (p *Program) Add(a, b Buf) Buf {
+	return p.call(p.name(b)+"+"+p.name(a), p.typeOf(a), Call{Kernel: add, In: []Buf{a, b}, Dims: []int{a.Rows, a.Cols}})[0]
+}
+
+// randomElementwise is a case of a kernel whose sizes are rows and cols.
+func randomElementwise(r *rand.Rand) Case {
+	return Case{Dims: []int{1 + r.IntN(40), 1 + r.IntN(300)}}
+}

@@ -1,0 +1,34 @@
+package kernels
+
+import "vith/kernels/tensor"
+
+// cast converts the type of every element, to nearest with ties to even:
+//
+//	y[r,c] = x[r,c]
+//
+// Shapes: x, y [rows, cols]. From a type to itself it is a copy. Bandwidth bound.
+var cast = register(&Kernel{
+	Name:  "cast",
+	Dims:  []string{"rows", "cols"},
+	In:    []Operand{{Name: "x", Types: floats, Shape: elementwise}},
+	Out:   []Operand{{Name: "y", Types: floats, Shape: elementwise}},
+	FLOPs: func([]int) int64 { return 0 },
+	Host: func(a Args) {
+		for r := range a.Dims[0] {
+			for c := range a.Dims[1] {
+				a.Out[0].Set(r, c, a.In[0].At(r, c))
+			}
+		}
+	},
+	// Rounding to nearest has one right answer.
+	Tolerance: func(tensor.DType, []int) tensor.Tolerance { return tensor.Tolerance{} },
+	Cases: []Case{
+		{Dims: []int{1, 1}}, {Dims: []int{5, 67}}, {Dims: []int{257, 1280}}, {Dims: []int{-1, 4}, Refused: true},
+	},
+	Random: randomElementwise,
+})
+
+// Cast returns x as type t.
+func (p *Program) Cast(x Buf, t tensor.DType) Buf {
+	return p.call(p.name(x)+"."+t.String(), t, Call{Kernel: cast, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
+}

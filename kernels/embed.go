@@ -1,0 +1,54 @@
+package kernels
+
+import (
+	"math/rand/v2"
+
+	"vith/kernels/tensor"
+)
+
+// embed forms the first residual stream: the class token before each image's patches, and the position embedding:
+//
+//	y[b·tokens, c]     = class[c] + position[0,c]
+//	y[b·tokens + t, c] = patches[b·(tokens−1) + t−1, c] + position[t,c]        t = 1 … tokens−1
+//
+// Shapes: patches [batch·(tokens−1), width]; class [1, width]; position [tokens, width]; y [batch·tokens, width].
+// Bandwidth bound. Source: Dosovitskiy et al. 2020, arXiv:2010.11929 eq. 1.
+var embed = register(&Kernel{
+	Name: "embed",
+	Dims: []string{"batch", "tokens", "width"},
+	In: []Operand{
+		{Name: "patches", Types: floats, Shape: func(d []int) (int, int) { return d[0] * (d[1] - 1), d[2] }},
+		{Name: "class", Types: f32, Shape: func(d []int) (int, int) { return 1, d[2] }},
+		{Name: "position", Types: f32, Shape: func(d []int) (int, int) { return d[1], d[2] }},
+	},
+	Out:     []Operand{{Name: "y", Types: floats, Shape: func(d []int) (int, int) { return d[0] * d[1], d[2] }}},
+	Accepts: func(d []int) error { return atLeast("tokens", d[1], 2) },
+	FLOPs:   func(d []int) int64 { return int64(d[0]) * int64(d[1]) * int64(d[2]) },
+	Host: func(a Args) {
+		batch, tokens, width := a.Dims[0], a.Dims[1], a.Dims[2]
+		for b := range batch {
+			for t := range tokens {
+				for c := range width {
+					x := a.In[1].At(0, c)
+					if t > 0 {
+						x = a.In[0].At(b*(tokens-1)+t-1, c)
+					}
+					a.Out[0].Set(b*tokens+t, c, x+a.In[2].At(t, c))
+				}
+			}
+		}
+	},
+	// One addition, rounded once to t or first to float32.
+	Tolerance: func(t tensor.DType, _ []int) tensor.Tolerance { return tensor.Tolerance{Rel: 2 * roundoff(t)} },
+	Cases: []Case{
+		{Dims: []int{1, 2, 1}}, {Dims: []int{3, 5, 17}}, {Dims: []int{2, 257, 1280}}, {Dims: []int{1, 1, 8}, Refused: true},
+	},
+	Random: func(r *rand.Rand) Case { return Case{Dims: []int{1 + r.IntN(4), 2 + r.IntN(20), 1 + r.IntN(100)}} },
+})
+
+// Embed returns the residual stream of batch images from their patch embeddings.
+func (p *Program) Embed(patches, class, position Buf, batch int) Buf {
+	return p.call("embeddings", p.typeOf(patches), Call{
+		Kernel: embed, In: []Buf{patches, class, position}, Dims: []int{batch, position.Rows, position.Cols},
+	})[0]
+}

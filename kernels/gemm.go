@@ -1,0 +1,109 @@
+package kernels
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"vith/kernels/tensor"
+)
+
+// gemm is a linear layer, with what may follow it in the same pass over the result:
+//
+//	y[m,n] = activation(alpha · Σ_k x[m,k]·w[n,k] + bias[n]) + residual[m,n]
+//
+// Shapes: x [m, k]; w [n, k], as PyTorch stores a Linear; bias [1, n] f32; residual, y [m, n]. Products are summed in
+// float32. Compute bound: 2·m·n·k operations over (m·k + n·k + m·n) elements; at m = 1 the weights' bytes bound it.
+// Without a bias it is also the projection head.
+var gemm = register(&Kernel{
+	Name:    "gemm",
+	Dims:    []string{"m", "n", "k"},
+	Scalars: []string{"alpha"},
+	In: []Operand{
+		{Name: "x", Types: floats, Shape: func(d []int) (int, int) { return d[0], d[2] }},
+		{Name: "w", Types: floats, Shape: func(d []int) (int, int) { return d[1], d[2] }},
+		{Name: "bias", Types: f32, Shape: func(d []int) (int, int) { return 1, d[1] }, Optional: true},
+		{Name: "residual", Types: floats, Shape: func(d []int) (int, int) { return d[0], d[1] }, Optional: true},
+	},
+	Out:     []Operand{{Name: "y", Types: floats, Shape: func(d []int) (int, int) { return d[0], d[1] }}},
+	InPlace: []Alias{{Out: 0, In: 3}},
+	FLOPs:   func(d []int) int64 { return 2 * int64(d[0]) * int64(d[1]) * int64(d[2]) },
+	Host: func(a Args) {
+		x, w, bias, residual := a.In[0], a.In[1], a.In[2], a.In[3]
+		for m := range a.Dims[0] {
+			for n := range a.Dims[1] {
+				s := 0.0
+				for k := range a.Dims[2] {
+					s += x.At(m, k) * w.At(n, k)
+				}
+				s *= float64(a.Scalars[0])
+				if bias.Data != nil {
+					s += bias.At(0, n)
+				}
+				s = a.Attrs.Activation.Apply(s)
+				if residual.Data != nil {
+					s += residual.At(m, n)
+				}
+				a.Out[0].Set(m, n, s)
+			}
+		}
+	},
+	// The partial sums of k products of unit normals wander like √k, and each addition rounds one of them: the error's
+	// standard deviation is about 0.2·k·2⁻²⁴. Ten of them. The activations' slopes are at most 1.13.
+	Tolerance: func(t tensor.DType, d []int) tensor.Tolerance {
+		return tensor.Tolerance{Abs: (2*float64(d[2]) + 8) * 0x1p-24, Rel: 8*0x1p-24 + 2*roundoff(t)}
+	},
+	Cases: gemmCases(),
+	Random: func(r *rand.Rand) Case {
+		c := Case{Dims: []int{1 + r.IntN(40), 1 + r.IntN(100), 1 + r.IntN(200)}, Scalars: []float32{1}}
+		c.Attrs.Activation = Activation(r.IntN(4))
+		for _, o := range []string{"bias", "residual"} {
+			if r.IntN(2) == 0 {
+				c.Without = append(c.Without, o)
+			}
+		}
+		return c
+	},
+})
+
+func gemmCases() []Case {
+	one := []float32{1}
+	cases := []Case{
+		{Dims: []int{1, 1, 1}, Scalars: one},
+		{Dims: []int{13, 31, 17}, Scalars: one, Without: []string{"bias", "residual"}},
+		{Dims: []int{15, 33, 1}, Scalars: one, Without: []string{"residual"}},
+		{Dims: []int{29, 65, 588}, Scalars: []float32{1 / 255.}, Without: []string{"residual"}},
+		{Dims: []int{7, 208, 208}, Scalars: []float32{-2}},
+		{Dims: []int{257, 64, 1281}, Scalars: one},
+		{Dims: []int{1, 96, 2600}, Scalars: one, Without: []string{"bias"}},
+		{Dims: []int{257, 320, 1280}, Scalars: one},
+		{Dims: []int{8, 0, 8}, Scalars: one, Refused: true},
+	}
+	for f := GELU; f <= QuickGELU; f++ {
+		cases = append(cases, Case{Dims: []int{30, 97, 64}, Scalars: one, Attrs: Attrs{Activation: f}, Without: []string{"residual"}})
+	}
+	return cases
+}
+
+// Linear returns alpha·x·wᵀ + bias; bias may be nil. The result is named after the weight.
+func (p *Program) Linear(x, w Buf, bias *Weight, alpha float32) Buf {
+	b := absent
+	if bias != nil {
+		b = p.Weight(bias)
+	}
+	if w.Cols != x.Cols {
+		p.fail(fmt.Errorf("kernels: gemm: %s has %d columns, %s has %d", p.name(x), x.Cols, p.name(w), w.Cols))
+	}
+	name := strings.TrimSuffix(p.name(w), ".weight")
+	return p.call(name, p.typeOf(x), Call{
+		Kernel: gemm, In: []Buf{x, w, b, absent}, Scalars: []float32{alpha}, Dims: []int{x.Rows, w.Rows, w.Cols},
+	})[0]
+}
+
+// atLeast refuses a size below lo.
+func atLeast(name string, n, lo int) error {
+	if n < lo {
+		return fmt.Errorf("%s is %d, must be at least %d", name, n, lo)
+	}
+	return nil
+}
