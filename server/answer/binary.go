@@ -1,0 +1,73 @@
+package answer
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+)
+
+// RawSize returns the number of bytes that WriteRaw writes.
+func (a *Answer) RawSize() int { return 4 * len(a.Data) * a.size() }
+
+// WriteRaw writes the embeddings as little-endian float32, one image after the
+// other in the order of Data. The row of an image with an error is NaN.
+func (a *Answer) WriteRaw(w io.Writer) error {
+	s := stream{w: w, b: make([]byte, 0, 2*flushAt)}
+	a.rows(&s)
+	return s.flush()
+}
+
+// WriteNPY writes what WriteRaw writes as a NumPy file: version 1.0, '<f4',
+// C order, shape [n, dim] or [n, tokens, dim].
+//
+// Source: numpy.lib.format, "Format Version 1.0".
+func (a *Answer) WriteNPY(w io.Writer) error {
+	shape := make([]int, 0, 3)
+	shape = append(append(shape, len(a.Data)), a.Shape...)
+	s := stream{w: w, b: AppendNPYHeader(make([]byte, 0, 2*flushAt), "<f4", shape)}
+	a.rows(&s)
+	return s.flush()
+}
+
+func (a *Answer) rows(s *stream) {
+	var missing []float32
+	for i := range a.Data {
+		it := &a.Data[i]
+		if it.Err == nil {
+			s.raw(it.Embedding)
+			continue
+		}
+		if missing == nil {
+			missing = make([]float32, a.size())
+			for j := range missing {
+				missing[j] = float32(math.NaN())
+			}
+		}
+		s.raw(missing)
+	}
+}
+
+// AppendNPYHeader appends the header of a version 1.0 .npy file in C order with
+// the given type descriptor, such as "<f4" or "|u1". The data follows it, on a
+// multiple of 64 bytes.
+func AppendNPYHeader(dst []byte, descr string, shape []int) []byte {
+	dims := make([]string, len(shape))
+	for i, d := range shape {
+		dims[i] = fmt.Sprint(d)
+	}
+	tuple := strings.Join(dims, ", ")
+	if len(shape) == 1 {
+		tuple += "," // Python's tuple of one
+	}
+	dict := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, tuple)
+
+	const prefix = len("\x93NUMPY") + 2 + 2 // magic, version, header length
+	pad := -(prefix + len(dict) + 1) & 63
+	dict += strings.Repeat(" ", pad) + "\n"
+
+	dst = append(dst, "\x93NUMPY\x01\x00"...)
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(dict)))
+	return append(dst, dict...)
+}

@@ -1,0 +1,61 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"time"
+)
+
+const (
+	// slowestBody is the rate at which a client must send, in bytes a second;
+	// a slower one holds a connection for nothing.
+	slowestBody = 16 << 10
+
+	// bodyStart is the memory that a body gets on its Content-Length's word
+	// alone; from there on it grows with what arrives.
+	bodyStart = 256 << 10
+)
+
+func (s *Server) checkBodySize(n int) error {
+	if n > s.config.MaxBodySize {
+		return tooLarge("body_too_large", "the body is larger than %d bytes (--max-body-size); send fewer images at once", s.config.MaxBodySize)
+	}
+	return nil
+}
+
+// readBody returns the request's body. The memory is the caller's, and may
+// outlive the request.
+func (s *Server) readBody(r *request) ([]byte, error) {
+	length := r.Request.Header.ContentLength()
+	if err := s.checkBodySize(length); err != nil {
+		return nil, err
+	}
+	stream := r.RequestBodyStream()
+	if stream == nil {
+		return nil, nil
+	}
+	body := make([]byte, 0, min(max(length, 0), bodyStart)+1)
+	for {
+		if err := s.checkBodySize(len(body)); err != nil {
+			return nil, err
+		}
+		sent := time.Duration(len(body)) * time.Second / slowestBody
+		r.Conn().SetReadDeadline(r.start.Add(headerTimeout + sent))
+
+		body = slices.Grow(body, 1)
+		n, err := stream.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			r.bodyRead = true
+			return body, s.checkBodySize(len(body))
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, errSlowBody
+		default:
+			return nil, badRequest("incomplete_body", "the body ended before its length: %v", err)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package server
+
+import (
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// writeTimeout bounds each write to a client that has stopped reading.
+	writeTimeout = 30 * time.Second
+
+	// What a refused request is still sending is read and dropped within these
+	// limits, so that a client that sends before it reads gets to the answer.
+	lingerTimeout = 5 * time.Second
+	lingerBytes   = 64 << 20
+)
+
+// A listener accepts connections as *conn.
+type listener struct{ net.Listener }
+
+func (l listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c}, nil
+}
+
+// A conn is a client's connection that can close without taking the last answer
+// away from a client that is still sending.
+//
+// Closing a TCP connection with unread data resets it, and a reset throws away
+// what the client has not read yet. So the write side is closed first and
+// reading goes on for a while: RFC 9112, section 9.6.
+type conn struct {
+	net.Conn
+	linger atomic.Bool
+}
+
+// Write writes b within writeTimeout.
+func (c *conn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+// Close closes the connection, at once unless linger is set.
+func (c *conn) Close() error {
+	if c.linger.Swap(false) {
+		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+			half.CloseWrite()
+		}
+		c.SetReadDeadline(time.Now().Add(lingerTimeout))
+		io.CopyN(io.Discard, c.Conn, lingerBytes)
+	}
+	return c.Conn.Close()
+}

@@ -1,0 +1,106 @@
+// Package server turns images into embeddings over HTTP and shows them on a web
+// page. It knows the model only through the Engine interface.
+//
+// A request passes through these files in order: conn.go accepts the
+// connection, routes.go finds and guards the handler, body.go reads what was
+// sent, input.go and its two formats find images in it, options.go what is
+// asked for, run.go turns the images into vectors, embed.go answers.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// A Server serves one Engine. Its methods are safe for concurrent use.
+type Server struct {
+	engine Engine
+	info   Info
+	config Config
+	keys   keyring
+	log    *slog.Logger
+
+	http  fasthttp.Server
+	gate  gate          // requests that do work
+	queue atomic.Int64  // images admitted and not yet answered
+	slots chan struct{} // a place for each image being prepared, over all requests
+	ready readiness
+
+	// work is the parent of every request's context; stopWork ends what is
+	// still running when Shutdown runs out of patience.
+	work     context.Context
+	stopWork context.CancelFunc
+}
+
+// New returns a Server of e. It fails if c does not fit the model.
+func New(e Engine, c Config) (*Server, error) {
+	info := e.Info()
+	c, err := c.withDefaults(info)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		engine: e,
+		info:   info,
+		config: c,
+		keys:   newKeyring(c.APIKeys),
+		log:    c.Logger,
+		slots:  make(chan struct{}, runtime.GOMAXPROCS(0)),
+		ready:  readiness{probing: make(chan struct{}, 1)},
+	}
+	s.work, s.stopWork = context.WithCancel(context.Background())
+	s.http = fasthttp.Server{
+		Name:                         "vith",
+		Handler:                      s.handle,
+		ErrorHandler:                 s.handleMalformed,
+		ExpectHandler:                s.handleExpect,
+		ReadBufferSize:               16 << 10, // and so the largest header
+		WriteBufferSize:              16 << 10,
+		ReadTimeout:                  headerTimeout,
+		IdleTimeout:                  2 * time.Minute,
+		MaxRequestBodySize:           1, // body.go reads and limits bodies; this is what fasthttp reads ahead
+		StreamRequestBody:            true,
+		DisablePreParseMultipartForm: true,
+		CloseOnShutdown:              true,
+		Logger:                       fasthttpLog{c.Logger},
+	}
+	return s, nil
+}
+
+// headerTimeout is how long a connection may take to send a request's header
+// and the first byte of its body.
+const headerTimeout = 30 * time.Second
+
+// Serve answers the connections of ln until Shutdown, then returns nil.
+func (s *Server) Serve(ln net.Listener) error {
+	return s.http.Serve(listener{ln})
+}
+
+// Shutdown ends the server gracefully. From its call on GET /health/ready is
+// 503 and new work is refused with 503; requests under way are finished, then
+// the listeners are closed. When ctx ends first, what is still running is
+// cancelled and ctx's error returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.stopWork()
+	drained := s.gate.close(ctx)
+	if drained != nil {
+		s.stopWork()
+	}
+	return errors.Join(drained, s.http.ShutdownWithContext(ctx))
+}
+
+// fasthttpLog passes fasthttp's own complaints, which are about connections,
+// to a slog.Logger.
+type fasthttpLog struct{ log *slog.Logger }
+
+func (l fasthttpLog) Printf(format string, args ...any) {
+	l.log.Warn("connection: " + fmt.Sprintf(format, args...))
+}
