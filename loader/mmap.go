@@ -1,0 +1,51 @@
+package loader
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapFile maps a regular file for reading. An empty file has no bytes and no mapping.
+func mapFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, &Error{File: path, Problem: "cannot open the weights", Err: err}
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, &Error{File: path, Problem: "cannot open the weights", Err: err}
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &Error{File: path, Problem: "is not a regular file", Remedy: "weights are mapped, so they must be in a file"}
+	}
+	if info.Size() == 0 {
+		return nil, nil
+	}
+	data, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, &Error{File: path, Problem: fmt.Sprintf("cannot map %d bytes", info.Size()), Err: err}
+	}
+	return data, nil
+}
+
+// guarded runs f, which reads a mapped file, and turns the fault of touching a page that the file no longer has (it was
+// truncated, or its disk failed) into an error.
+func guarded(path string, f func() error) (err error) {
+	old := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(old)
+		switch fault := recover().(type) {
+		case nil:
+		case interface{ Addr() uintptr }: // what the runtime documents for such faults
+			err = &Error{File: path, Problem: "the file was truncated while in use, or its disk fails",
+				Remedy: "restore the file and start again; replace weights by renaming a new file over the old"}
+		default:
+			panic(fault)
+		}
+	}()
+	return f()
+}

@@ -1,0 +1,225 @@
+package loader
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"vith/vit/tower"
+)
+
+// OpenModel opens what a user names: synth:CONFIG/SEED, a path as Open takes it, or ORG/NAME[@REVISION] of the
+// Hugging Face hub, if it is in the cache.
+func OpenModel(ref string) (*Checkpoint, error) {
+	if ref == "" {
+		return nil, &Error{File: "--model", Problem: "no model is named", Remedy: pullOrSynth}
+	}
+	if synth, ok := strings.CutPrefix(ref, "synth:"); ok {
+		config, seed, err := ParseSynthetic(synth)
+		if err != nil {
+			return nil, err
+		}
+		return Synthetic(config, seed)
+	}
+	_, err := os.Stat(ref)
+	id, isID := parseHubID(ref)
+	if !isID || !errors.Is(err, fs.ErrNotExist) {
+		return Open(ref)
+	}
+	folder, err := id.folder()
+	if err != nil {
+		return nil, err
+	}
+	c, err := Open(folder)
+	if err == nil && !isKnown(c.name) {
+		c.name = id.name
+	}
+	return c, err
+}
+
+// Open opens a safetensors file, or a folder with model.safetensors, model.safetensors.index.json and its shards,
+// open_clip_model.safetensors, or a single file of another name ending in .safetensors. The configuration is looked
+// for beside the weights.
+func Open(path string) (*Checkpoint, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, &Error{File: path, Problem: "cannot open the weights", Err: cause(err), Remedy: pullOrSynth}
+	}
+	dir, shards := filepath.Dir(path), []string{path}
+	var index map[string]string
+	if info.IsDir() {
+		dir = path
+		if shards, index, err = weightFiles(path); err != nil {
+			return nil, err
+		}
+	}
+	var files []file
+	for _, shard := range shards {
+		data, err := mapFile(shard)
+		if err != nil {
+			unmap(files)
+			return nil, err
+		}
+		files = append(files, file{shard, data})
+	}
+	var c *Checkpoint
+	err = guarded(path, func() error {
+		c, err = assemble(path, dir, files, index)
+		return err
+	})
+	if err != nil {
+		unmap(files)
+		return nil, err
+	}
+	return c, nil
+}
+
+// cause strips the operation and the path, which an Error says itself.
+func cause(err error) error {
+	var e *fs.PathError
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+const (
+	indexName = "model.safetensors.index.json"
+	maxIndex  = maxHeader // bytes
+)
+
+// weightFiles returns the files with the weights in a folder; index, if there is one, is the file's base name by tensor.
+func weightFiles(dir string) (shards []string, index map[string]string, err error) {
+	exists := func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err == nil
+	}
+	switch {
+	case exists("model.safetensors"):
+		return []string{filepath.Join(dir, "model.safetensors")}, nil, nil
+	case exists(indexName):
+		return shardFiles(dir)
+	case exists("open_clip_model.safetensors"):
+		return []string{filepath.Join(dir, "open_clip_model.safetensors")}, nil, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, nil, &Error{File: dir, Problem: "cannot list the folder", Err: cause(err)}
+	}
+	var found, other []string
+	for _, e := range entries {
+		switch filepath.Ext(e.Name()) {
+		case ".safetensors":
+			found = append(found, e.Name())
+		case ".bin", ".pt", ".pth", ".ckpt":
+			other = append(other, e.Name())
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return []string{filepath.Join(dir, found[0])}, nil, nil
+	case len(found) > 1:
+		return nil, nil, &Error{File: dir, Problem: "several files of weights: " + strings.Join(found, ", "), Remedy: "name one of them"}
+	case len(other) > 0:
+		return nil, nil, &Error{File: dir, Problem: "no .safetensors file, only " + strings.Join(other, ", "), Remedy: convert}
+	}
+	return nil, nil, &Error{File: dir, Problem: "no .safetensors file in the folder", Remedy: pullOrSynth}
+}
+
+func shardFiles(dir string) ([]string, map[string]string, error) {
+	path := filepath.Join(dir, indexName)
+	damaged := func(tensor, problem string, err error) error {
+		return &Error{File: path, Tensor: tensor, Problem: problem, Err: err, Remedy: downloadAgain}
+	}
+	data, err := readSmall(path, maxIndex)
+	if err != nil {
+		return nil, nil, damaged("", "cannot read the index of the shards", cause(err))
+	}
+	var index struct {
+		Shards map[string]string `json:"weight_map"`
+	}
+	if err := json.Unmarshal(data, &index); err != nil {
+		return nil, nil, damaged("", "cannot read the index of the shards", err)
+	}
+	if len(index.Shards) == 0 {
+		return nil, nil, damaged("", "weight_map is empty", nil)
+	}
+	names := map[string]bool{}
+	for tensor, name := range index.Shards {
+		if name != filepath.Base(name) || !filepath.IsLocal(name) {
+			return nil, nil, damaged(tensor, fmt.Sprintf("shard %q is not the name of a file in the folder", name), nil)
+		}
+		names[filepath.Join(dir, name)] = true
+	}
+	return slices.Sorted(maps.Keys(names)), index.Shards, nil
+}
+
+// assemble makes a checkpoint of whole files. path is what the user named, dir is where a configuration may be.
+func assemble(path, dir string, files []file, index map[string]string) (*Checkpoint, error) {
+	var list []stored
+	metadata := map[string]string{}
+	byName := map[string]*stored{}
+	for _, f := range files {
+		tensors, meta, err := parse(f)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(metadata, meta)
+		list = append(list, tensors...)
+	}
+	for i := range list {
+		t := &list[i]
+		if twin := byName[t.name]; twin != nil {
+			return nil, &Error{File: t.file, Tensor: t.name, Problem: "is also in " + twin.file, Remedy: "keep one of the files, or download the folder again"}
+		}
+		byName[t.name] = t
+	}
+	for name, shard := range index {
+		if t := byName[name]; t == nil || filepath.Base(t.file) != shard {
+			return nil, &Error{File: filepath.Join(dir, shard), Tensor: name, Problem: "is not there, though " + indexName + " says so", Remedy: downloadAgain}
+		}
+	}
+	m, err := findTower(path, byName)
+	if err != nil {
+		return nil, err
+	}
+	c := &Checkpoint{files: files, synthetic: metadata["synthetic"]}
+	if c.config, c.source, err = findConfig(dir, metadata, m); err != nil {
+		return nil, err
+	}
+	if c.weights, err = m.weights(c.config, c.source); err != nil {
+		return nil, err
+	}
+	c.tensors = describe(list, c.weights)
+	c.name = defaultName(path, c)
+	return c, nil
+}
+
+func defaultName(path string, c *Checkpoint) string {
+	if name, _, ok := strings.Cut(c.synthetic, "/"); ok {
+		return name
+	}
+	for _, v := range tower.Variants {
+		if c.config.Projection == 0 {
+			v.Projection = 0
+		}
+		if v.Config == c.config {
+			return v.Name
+		}
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return strings.TrimSuffix(filepath.Base(path), ".safetensors")
+}
+
+func isKnown(name string) bool {
+	_, ok := tower.Lookup(name)
+	return ok
+}
