@@ -64,7 +64,7 @@ func activation(f Activation) *Kernel {
 			}
 		},
 		// Four roundings near 1 in the absolute part, where x and the bracket nearly cancel; eight relative ones.
-		Tolerance: func(t tensor.DType, _ []int) tensor.Tolerance {
+		Tolerance: func(t tensor.DType, _ Case) tensor.Tolerance {
 			return tensor.Tolerance{Abs: 4 * 0x1p-24, Rel: 8*0x1p-24 + 2*roundoff(t)}
 		},
 		Cases: []Case{
@@ -80,5 +80,5 @@ func (p *Program) Activate(f Activation, x Buf) Buf {
 	if k == nil {
 		return x
 	}
-	return p.call(p.name(x)+"."+f.String(), p.typeOf(x), Call{Kernel: k, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
+	return p.Append(p.name(x)+"."+f.String(), p.typeOf(x), Call{Kernel: k, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
 }

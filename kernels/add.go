@@ -30,7 +30,7 @@ var add = register(&Kernel{
 		}
 	},
 	// The exact sum of two values, rounded once to t or first to float32.
-	Tolerance: func(t tensor.DType, _ []int) tensor.Tolerance { return tensor.Tolerance{Rel: 2 * roundoff(t)} },
+	Tolerance: func(t tensor.DType, _ Case) tensor.Tolerance { return tensor.Tolerance{Rel: 2 * roundoff(t)} },
 	Cases: []Case{
 		{Dims: []int{1, 1}}, {Dims: []int{3, 17}}, {Dims: []int{257, 1280}}, {Dims: []int{0, 8}, Refused: true},
 	},
@@ -39,7 +39,7 @@ var add = register(&Kernel{
 
 // Add returns a + b, element by element.
 func (p *Program) Add(a, b Buf) Buf {
-	return p.call(p.name(b)+"+"+p.name(a), p.typeOf(a), Call{Kernel: add, In: []Buf{a, b}, Dims: []int{a.Rows, a.Cols}})[0]
+	return p.Append(p.name(b)+"+"+p.name(a), p.typeOf(a), Call{Kernel: add, In: []Buf{a, b}, Dims: []int{a.Rows, a.Cols}})[0]
 }
 
 // randomElementwise is a case of a kernel whose sizes are rows and cols.

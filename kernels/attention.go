@@ -65,8 +65,8 @@ var attention = register(&Kernel{
 	// A score of unit-normal rows is √head_dim·scale in size and carries about that many roundings, which the
 	// exponential turns into a relative error of a probability; the sum over keys adds one rounding each, of values up
 	// to the largest |v|, about 4.
-	Tolerance: func(t tensor.DType, d []int) tensor.Tolerance {
-		return tensor.Tolerance{Abs: 4 * (2*math.Sqrt(float64(d[4])) + float64(d[3])) * 0x1p-24, Rel: 2 * roundoff(t)}
+	Tolerance: func(t tensor.DType, c Case) tensor.Tolerance {
+		return tensor.Tolerance{Abs: 4 * (2*math.Sqrt(float64(c.Dims[4])) + float64(c.Dims[3])) * 0x1p-24, Rel: 2 * roundoff(t)}
 	},
 	Cases: []Case{
 		{Dims: []int{1, 1, 1, 1, 1}, Scalars: []float32{1}},
@@ -89,7 +89,7 @@ var attention = register(&Kernel{
 
 // Attention returns softmax(scale·q·kᵀ)·v for each of batch images and each head.
 func (p *Program) Attention(q, k, v Buf, batch, heads int, scale float32) Buf {
-	return p.call(p.name(q)+".attention", p.typeOf(q), Call{
+	return p.Append(p.name(q)+".attention", p.typeOf(q), Call{
 		Kernel: attention, In: []Buf{q, k, v}, Scalars: []float32{scale},
 		Dims: []int{batch, heads, q.Rows / batch, k.Rows / batch, q.Cols / heads},
 	})[0]

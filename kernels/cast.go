@@ -21,7 +21,7 @@ var cast = register(&Kernel{
 		}
 	},
 	// Rounding to nearest has one right answer.
-	Tolerance: func(tensor.DType, []int) tensor.Tolerance { return tensor.Tolerance{} },
+	Tolerance: func(tensor.DType, Case) tensor.Tolerance { return tensor.Tolerance{} },
 	Cases: []Case{
 		{Dims: []int{1, 1}}, {Dims: []int{5, 67}}, {Dims: []int{257, 1280}}, {Dims: []int{-1, 4}, Refused: true},
 	},
@@ -30,5 +30,5 @@ var cast = register(&Kernel{
 
 // Cast returns x as type t.
 func (p *Program) Cast(x Buf, t tensor.DType) Buf {
-	return p.call(p.name(x)+"."+t.String(), t, Call{Kernel: cast, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
+	return p.Append(p.name(x)+"."+t.String(), t, Call{Kernel: cast, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
 }

@@ -34,9 +34,9 @@ type Kernel struct {
 	Host func(a Args)
 	// FLOPs counts the floating-point operations that the mathematics needs.
 	FLOPs func(d []int) int64
-	// Tolerance bounds the error of an implementation that computes in float32 and stores t, on the inputs that the
-	// operands' Fill gives.
-	Tolerance func(t tensor.DType, d []int) tensor.Tolerance
+	// Tolerance bounds the error of an implementation that computes in float32 and stores t, on a case with the inputs
+	// that the operands' Fill gives.
+	Tolerance func(t tensor.DType, c Case) tensor.Tolerance
 
 	Cases  []Case                  // ragged sizes first, then the real ones, then one that must be refused
 	Random func(r *rand.Rand) Case // a case of any accepted size, small
@@ -48,6 +48,7 @@ type Operand struct {
 	Types    []tensor.DType // what the mathematics allows; a backend may have fewer
 	Shape    func(d []int) (rows, cols int)
 	Optional bool                       // inputs only
+	Constant bool                       // must be a Weight
 	Fill     func(r *rand.Rand) float64 // test data; nil is a standard normal
 }
 

@@ -35,7 +35,7 @@ var l2norm = register(&Kernel{
 	},
 	// A sum of squares has no cancellation: its relative error is at most that of a pairwise or 32-lane sum, a few
 	// roundings; the square root halves it, the division adds one.
-	Tolerance: func(t tensor.DType, _ []int) tensor.Tolerance {
+	Tolerance: func(t tensor.DType, _ Case) tensor.Tolerance {
 		return tensor.Tolerance{Rel: 16*0x1p-24 + 2*roundoff(t)}
 	},
 	Cases: []Case{
@@ -46,5 +46,5 @@ var l2norm = register(&Kernel{
 
 // L2Norm returns x with every row scaled to unit length.
 func (p *Program) L2Norm(x Buf) Buf {
-	return p.call(p.name(x)+".l2norm", p.typeOf(x), Call{Kernel: l2norm, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
+	return p.Append(p.name(x)+".l2norm", p.typeOf(x), Call{Kernel: l2norm, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
 }

@@ -23,8 +23,8 @@ var layernorm = register(&Kernel{
 	Scalars: []string{"epsilon"},
 	In: []Operand{
 		{Name: "x", Types: floats, Shape: elementwise},
-		{Name: "gamma", Types: f32, Shape: func(d []int) (int, int) { return 1, d[1] }},
-		{Name: "beta", Types: f32, Shape: func(d []int) (int, int) { return 1, d[1] }},
+		{Name: "gamma", Types: f32, Shape: func(d []int) (int, int) { return 1, d[1] }, Constant: true},
+		{Name: "beta", Types: f32, Shape: func(d []int) (int, int) { return 1, d[1] }, Constant: true},
 	},
 	Out:     []Operand{{Name: "y", Types: floats, Shape: elementwise}},
 	InPlace: []Alias{{Out: 0, In: 0}},
@@ -50,9 +50,9 @@ var layernorm = register(&Kernel{
 	},
 	// The mean of unit normals is off by a few roundings of its partial sums, x − μ by one more; scale, γ and β add
 	// three. Normalised values times γ stay below about 16. A single column has variance 0, and 1/√ε magnifies.
-	Tolerance: func(t tensor.DType, d []int) tensor.Tolerance {
+	Tolerance: func(t tensor.DType, c Case) tensor.Tolerance {
 		abs := 64 * 0x1p-24
-		if d[1] < 3 {
+		if c.Dims[1] < 3 {
 			abs *= 1000
 		}
 		return tensor.Tolerance{Abs: abs, Rel: 16*0x1p-24 + 2*roundoff(t)}
@@ -75,7 +75,7 @@ var layernorm = register(&Kernel{
 // LayerNorm returns x normalised by rows. The result is named after gamma.
 func (p *Program) LayerNorm(x Buf, gamma, beta *Weight, epsilon float32) Buf {
 	name := strings.TrimSuffix(gamma.Key, ".weight")
-	return p.call(name, p.typeOf(x), Call{
+	return p.Append(name, p.typeOf(x), Call{
 		Kernel: layernorm, In: []Buf{x, p.Weight(gamma), p.Weight(beta)}, Scalars: []float32{epsilon}, Dims: []int{x.Rows, x.Cols},
 	})[0]
 }

@@ -53,7 +53,7 @@ var patches = register(&Kernel{
 		}
 	},
 	// Integers: exact.
-	Tolerance: func(tensor.DType, []int) tensor.Tolerance { return tensor.Tolerance{} },
+	Tolerance: func(tensor.DType, Case) tensor.Tolerance { return tensor.Tolerance{} },
 	Cases: []Case{
 		{Dims: []int{1, 1, 1, 3}, Scalars: []float32{0, 0, 0}},
 		{Dims: []int{2, 7, 3, 29}, Scalars: []float32{1, 2, 3}},
@@ -73,7 +73,7 @@ var patches = register(&Kernel{
 
 // Patches returns the patches of images of the given size in pixels, as type t in rows of cols values.
 func (p *Program) Patches(pixels Buf, t tensor.DType, image, patch, cols int, centre [3]float32) Buf {
-	return p.call("patches", t, Call{
+	return p.Append("patches", t, Call{
 		Kernel: patches, In: []Buf{pixels}, Scalars: centre[:], Dims: []int{pixels.Rows, image, patch, cols},
 	})[0]
 }

@@ -3,6 +3,7 @@ package kernels
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"vith/kernels/tensor"
@@ -63,7 +64,8 @@ type Buf struct {
 // None is the ID of an absent optional operand.
 const None = -1
 
-var absent = Buf{ID: None}
+// Absent is an optional operand left out.
+var Absent = Buf{ID: None}
 
 // Columns is the view of columns [col, col+n) of b.
 func (b Buf) Columns(col, n int) Buf {
@@ -136,9 +138,9 @@ func (p *Program) fail(err error) {
 	}
 }
 
-// call appends a call and returns its outputs, of type t and named name, after checking every operand against the
-// kernel.
-func (p *Program) call(name string, t tensor.DType, c Call) []Buf {
+// Append appends a call and returns its outputs, of type t and named name, after checking every operand against the
+// kernel. Programs are written with the methods in the kernels' files, which call it.
+func (p *Program) Append(name string, t tensor.DType, c Call) []Buf {
 	k := c.Kernel
 	if err := k.Check(c.Dims); err != nil {
 		p.fail(err)
@@ -157,7 +159,7 @@ func (p *Program) call(name string, t tensor.DType, c Call) []Buf {
 		c.Out = append(c.Out, p.buffer(BufInfo{Name: n, Type: t, Rows: rows, Cols: cols}))
 	}
 	p.Calls = append(p.Calls, c)
-	return c.Out
+	return slices.Clone(c.Out)
 }
 
 // fits reports why b cannot be operand o.
@@ -175,6 +177,9 @@ func (p *Program) fits(k *Kernel, o Operand, b Buf, d []int) error {
 	}
 	if b.Row < 0 || b.Col < 0 || b.Step < 1 || b.Row+(b.Rows-1)*b.Step >= info.Rows || b.Col+b.Cols > info.Cols {
 		return fmt.Errorf("kernels: %s%v: operand %s: view %+v exceeds %s [%d, %d]", k.Name, d, o.Name, b, info.Name, info.Rows, info.Cols)
+	}
+	if o.Constant && (info.Role != Fixed || b != whole(b.ID, info)) {
+		return fmt.Errorf("kernels: %s: operand %s must be a whole weight, %s is not", k.Name, o.Name, info.Name)
 	}
 	for _, t := range o.Types {
 		if t == info.Type {

@@ -1,0 +1,82 @@
+package host
+
+import (
+	"unsafe"
+
+	"vith/kernels"
+	"vith/kernels/host/simd"
+)
+
+// A heads is an attention call. A task is one head of one image: its keys and values are packed into panels once, then
+// each tile of query rows computes its scores, their softmax and the weighted sum of values without leaving the cache.
+type heads struct {
+	tier                      *simd.Tier
+	q, k, v, y                *operand
+	count, queries, keys, dim int
+	scale                     float32
+	keyPanels, valuePanels    int
+	scorePitch, valuePitch    int // elements between rows of a tile of scores, and of weighted values
+	scratch                   func(worker int) []float32
+}
+
+func compileAttention(c *compiler, call *kernels.Call) step {
+	t, d := c.backend.tier, call.Dims
+	h := &heads{
+		tier: t, q: c.operand(call.In[0]), k: c.operand(call.In[1]), v: c.operand(call.In[2]), y: c.operand(call.Out[0]),
+		count: d[1], queries: d[2], keys: d[3], dim: d[4], scale: call.Scalars[0],
+		keyPanels: (d[3] + t.NR - 1) / t.NR, valuePanels: (d[4] + t.NR - 1) / t.NR,
+	}
+	h.scorePitch, h.valuePitch = h.keyPanels*t.NR+16, h.valuePanels*t.NR
+	h.scratch = c.need(h.keyPanels*h.dim*t.NR + h.valuePanels*h.keys*t.NR + t.MR*(h.scorePitch+h.valuePitch))
+	return step{tasks: d[0] * d[1], run: h.run}
+}
+
+func (h *heads) run(task, worker int) {
+	t := h.tier
+	image, col := task/h.count, task%h.count*h.dim
+	s := h.scratch(worker)
+	take := func(n int) (part []float32) {
+		part, s = s[:n], s[n:]
+		return part
+	}
+	keys := take(h.keyPanels * h.dim * t.NR)      // kᵀ in panels [dim][NR]
+	values := take(h.valuePanels * h.keys * t.NR) // v in panels [keys][NR]
+	scores := take(t.MR * h.scorePitch)
+	sums := take(t.MR * h.valuePitch)
+	h.pack(keys, values, image*h.keys, col)
+
+	tiles := (h.queries + t.MR - 1) / t.MR
+	for i := range tiles {
+		lo, hi := span(h.queries, tiles, i)
+		rows, row := hi-lo, image*h.queries+lo
+		for p := range h.keyPanels {
+			dot(t, rows, h.dim, h.q.f32(row, col), h.q.pitch, &keys[p*h.dim*t.NR], &scores[p*t.NR], h.scorePitch, nil)
+		}
+		var total [len(t.Tile)]float32
+		for r := range rows {
+			total[r] = t.Softmax(&scores[r*h.scorePitch], h.keys, h.scale)
+		}
+		for p := range h.valuePanels {
+			dot(t, rows, h.keys, &scores[0], h.scorePitch, &values[p*h.keys*t.NR], &sums[p*t.NR], h.valuePitch, nil)
+		}
+		for r := range rows {
+			t.Scale(h.y.f32(row+r, col), &sums[r*h.valuePitch], h.dim, 1/total[r])
+		}
+	}
+}
+
+// pack copies the keys and values of one head, which start at row and col. Columns beyond the last key or the head's
+// width hold what was there before: their results are never read.
+func (h *heads) pack(keys, values []float32, row, col int) {
+	nr := h.tier.NR
+	for p := range h.keyPanels {
+		n := min(nr, h.keys-p*nr)
+		h.tier.Transpose(&keys[p*h.dim*nr], nr, h.k.f32(row+p*nr, col), h.k.pitch, n, h.dim)
+	}
+	for r := range h.keys {
+		v := unsafe.Slice(h.v.f32(row+r, col), h.dim)
+		for p := range h.valuePanels {
+			copy(values[(p*h.keys+r)*nr:][:nr], v[p*nr:])
+		}
+	}
+}

@@ -1,0 +1,274 @@
+// Package host runs programs on the CPU, in fp32: weights packed once at load into the panels that the GEMM tiles of
+// package simd read, every call split into tasks over a fixed set of threads, and nothing allocated in a pass.
+//
+// A value never depends on the batch or the number of threads: each element is summed in one fixed order, whichever
+// tile or thread computes it. It does depend on the instruction set, in the last bits.
+package host
+
+import (
+	"cmp"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"unsafe"
+
+	"vith/kernels"
+	"vith/kernels/host/simd"
+)
+
+// Options choose how a Backend uses the machine.
+type Options struct {
+	Threads int    // 0: GOMAXPROCS, which follows the container's CPU quota
+	Tier    string // the instruction set, as simd names it; "": the best there is
+}
+
+// A Backend is the CPU. It runs one pass at a time, on all its threads.
+type Backend struct {
+	tier *simd.Tier
+	pool *pool
+
+	mu      sync.Mutex // held by a pass, and by Load
+	arena   region
+	weights map[weightKey]unsafe.Pointer
+	regions []region    // that hold weights
+	scratch [][]float32 // of each worker
+}
+
+var _ kernels.Backend = (*Backend)(nil)
+
+// New returns the CPU as a backend. It fails if the CPU lacks the tier.
+func New(o Options) (*Backend, error) {
+	tier, err := simd.Select(o.Tier)
+	if err != nil {
+		return nil, err
+	}
+	threads := cmp.Or(o.Threads, runtime.GOMAXPROCS(0))
+	if threads < 1 {
+		return nil, fmt.Errorf("host: %d threads, must be at least 1", threads)
+	}
+	return &Backend{
+		tier:    tier,
+		pool:    newPool(threads),
+		weights: map[weightKey]unsafe.Pointer{},
+		scratch: make([][]float32, threads),
+	}, nil
+}
+
+// Name is "cpu".
+func (b *Backend) Name() string { return "cpu" }
+
+// Tier is the name of the instruction set in use.
+func (b *Backend) Tier() string { return b.tier.Name }
+
+// Threads is the number of threads that a pass runs on.
+func (b *Backend) Threads() int { return b.pool.threads }
+
+// Caps fuse everything into gemm, and keep rows of scratch buffers a cache line more apart than their length: rows a
+// multiple of 4 KiB apart would fall into one set of the first-level cache.
+func (b *Backend) Caps() kernels.Caps {
+	return kernels.Caps{
+		Activations: []kernels.Activation{kernels.GELU, kernels.GELUTanh, kernels.QuickGELU},
+		Residual:    true,
+		Pitch: func(cols, size int) int {
+			line := 64 / size
+			return (cols+line-1)/line*line + line
+		},
+	}
+}
+
+// Load packs the weights that no earlier program had, and grows the arena, which all programs share, to the largest.
+func (b *Backend) Load(p *kernels.Program) (kernels.Runner, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	plan := kernels.MakePlan(p)
+	r := &runner{backend: b, bases: make([]unsafe.Pointer, len(p.Bufs)), offsets: plan.Offset}
+	c := compiler{backend: b, program: p, runner: r}
+	for i := range p.Calls {
+		if err := c.compile(&p.Calls[i]); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.loadWeights(c.requests); err != nil {
+		return nil, err
+	}
+	for i, info := range p.Bufs {
+		switch info.Role {
+		case kernels.Input:
+			r.inputs = append(r.inputs, slot{i, info.Bytes(), info.Name})
+		case kernels.Output:
+			r.outputs = append(r.outputs, slot{i, info.Bytes(), info.Name})
+		}
+	}
+	for i := range b.scratch {
+		if len(b.scratch[i]) < c.scratch {
+			b.scratch[i] = make([]float32, c.scratch)
+		}
+	}
+	if plan.Size > len(b.arena) {
+		arena, err := reserve(plan.Size)
+		if err != nil {
+			return nil, fmt.Errorf("host: reserve an arena of %d bytes: %w", plan.Size, err)
+		}
+		b.arena.release()
+		b.arena = arena
+	}
+	return r, nil
+}
+
+// Memory counts what the backend reserved. Total and Free are the machine's affair and stay 0.
+func (b *Backend) Memory() kernels.Memory {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m := kernels.Memory{Arena: int64(len(b.arena))}
+	for _, r := range b.regions {
+		m.Weights += int64(len(r))
+	}
+	for _, s := range b.scratch {
+		m.Workspace += int64(4 * len(s))
+	}
+	return m
+}
+
+// Close ends the threads and gives the memory back.
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pool.close()
+	b.arena.release()
+	for _, r := range b.regions {
+		r.release()
+	}
+	b.arena, b.regions, b.weights = nil, nil, nil
+	return nil
+}
+
+// A runner is a program compiled to steps over resolved operands.
+type runner struct {
+	backend         *Backend
+	steps           []step
+	bases           []unsafe.Pointer // of each buffer, valid during a pass
+	offsets         []int            // of scratch buffers in the arena
+	inputs, outputs []slot
+}
+
+// A slot is a buffer that the caller hands over.
+type slot struct {
+	id, size int
+	name     string
+}
+
+// A step is one call, split into tasks that any worker may run in any order.
+type step struct {
+	tasks int
+	run   func(task, worker int)
+}
+
+// Start runs the whole pass and returns when it is done: the Wait has nothing left to wait for.
+func (r *runner) Start(in, out [][]byte) (kernels.Wait, error) {
+	b := r.backend
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer r.unbind()
+	if err := r.bind(r.inputs, in, "input"); err != nil {
+		return nil, err
+	}
+	if err := r.bind(r.outputs, out, "output"); err != nil {
+		return nil, err
+	}
+	for id, o := range r.offsets {
+		if o >= 0 {
+			r.bases[id] = unsafe.Pointer(&b.arena[o])
+		}
+	}
+	for i := range r.steps {
+		b.pool.run(&r.steps[i])
+	}
+	return done, nil
+}
+
+func done() error { return nil }
+
+func (r *runner) bind(slots []slot, data [][]byte, what string) error {
+	if len(data) != len(slots) {
+		return fmt.Errorf("host: %d %ss, the program has %d", len(data), what, len(slots))
+	}
+	for i, s := range slots {
+		if len(data[i]) != s.size {
+			return fmt.Errorf("host: %s %s has %d bytes, must have %d", what, s.name, len(data[i]), s.size)
+		}
+		r.bases[s.id] = unsafe.Pointer(unsafe.SliceData(data[i]))
+	}
+	return nil
+}
+
+// unbind forgets the caller's memory.
+func (r *runner) unbind() {
+	for _, list := range [...][]slot{r.inputs, r.outputs} {
+		for _, s := range list {
+			r.bases[s.id] = nil
+		}
+	}
+}
+
+// Depth is 1: a pass uses every thread.
+func (r *runner) Depth() int { return 1 }
+
+// Close has nothing to free: weights and arena belong to the backend.
+func (r *runner) Close() error { return nil }
+
+// implementations replace the kernels' float64 definitions by name.
+var implementations = map[string]func(*compiler, *kernels.Call) step{
+	"gemm":       compileGEMM,
+	"attention":  compileAttention,
+	"layernorm":  compileLayerNorm,
+	"gelu":       compileActivation,
+	"gelu_tanh":  compileActivation,
+	"quick_gelu": compileActivation,
+	"patches":    compilePatches,
+	"embed":      compileEmbed,
+}
+
+// A compiler turns calls into steps and gathers what they need.
+type compiler struct {
+	backend  *Backend
+	program  *kernels.Program
+	runner   *runner
+	requests []request // weights to place
+	scratch  int       // floats a worker needs
+}
+
+func (c *compiler) compile(call *kernels.Call) error {
+	if err := call.Kernel.Check(call.Dims); err != nil {
+		return err
+	}
+	f, ok := implementations[call.Kernel.Name]
+	if !ok || !c.allF32(call) {
+		f = compileDefinition
+	}
+	c.runner.steps = append(c.runner.steps, f(c, call))
+	return nil
+}
+
+// allF32 reports whether the fast implementations, which read pixels or float32 only, can serve the call.
+func (c *compiler) allF32(call *kernels.Call) bool {
+	for _, b := range append(slices.Clone(call.In), call.Out...) {
+		if b.ID == kernels.None {
+			continue
+		}
+		if info := c.program.Bufs[b.ID]; info.Type.Size() != 4 && info.Role != kernels.Input {
+			return false
+		}
+	}
+	return true
+}
+
+// need asks for n floats of scratch for each worker and returns where a step finds them.
+func (c *compiler) need(n int) func(worker int) []float32 {
+	c.scratch = max(c.scratch, n)
+	b := c.backend
+	return func(worker int) []float32 { return b.scratch[worker][:n] }
+}
+
+// span divides n into parts as equal as possible and returns the bounds of part i.
+func span(n, parts, i int) (lo, hi int) { return i * n / parts, (i + 1) * n / parts }

@@ -1,0 +1,104 @@
+// Package kerneltest holds every implementation of a kernel to its definition. It knows kernels and backends, and no
+// operation by name.
+//
+// Each kernel runs on its own cases and on random ones: as declared; on views of larger buffers; and in place where the
+// kernel allows it. Operands lie between guard bytes, outputs are filled with NaN beforehand, inputs must come back
+// unchanged, a second run must give the same bits, and sizes that the kernel does not accept must be refused by name.
+package kerneltest
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"vith/kernels"
+)
+
+// randomCases is how many cases each kernel's Random adds.
+const randomCases = 12
+
+// A T is what Run needs of *testing.T: the harness's own tests hand in another.
+type T interface {
+	Helper()
+	Errorf(format string, args ...any)
+}
+
+// Run tests the kernels on every backend. The definition is computed once a case.
+func Run(t *testing.T, list []*kernels.Kernel, backends map[string]kernels.Backend) {
+	for _, k := range list {
+		t.Run(k.Name, func(t *testing.T) { Kernel(t, k, backends) })
+	}
+}
+
+// Kernel tests one kernel on every backend.
+func Kernel(t T, k *kernels.Kernel, backends map[string]kernels.Backend) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(1, uint64(len(k.Name))))
+	cases := append([]kernels.Case(nil), k.Cases...)
+	for range randomCases {
+		cases = append(cases, k.Random(r))
+	}
+	refused := 0
+	for i, c := range cases {
+		err := k.Check(c.Dims)
+		switch {
+		case c.Refused:
+			refused++
+			if err == nil || !strings.Contains(err.Error(), k.Name) {
+				t.Errorf("sizes %v: got %v, want a refusal that names %s", c.Dims, err, k.Name)
+			}
+			continue
+		case err != nil:
+			t.Errorf("sizes %v: %v", c.Dims, err)
+			continue
+		}
+		for _, f := range forms(k, c) {
+			trial := newTrial(k, c, f, uint64(i))
+			for name, b := range backends {
+				if err := trial.run(b); err != nil {
+					t.Errorf("%s on %s: %v", trial, name, err)
+				}
+			}
+		}
+	}
+	if refused == 0 {
+		t.Errorf("%s has no case that must be refused", k.Name)
+	}
+}
+
+// A form is how the operands of a trial lie.
+type form struct {
+	name  string
+	views bool           // inputs are every second row, and columns in the middle, of larger buffers
+	alias *kernels.Alias // the pair that shares storage
+}
+
+// maxForms bounds the work: the forms differ in addresses, not in arithmetic, so large cases run as declared only.
+const maxForms = 1 << 16
+
+func forms(k *kernels.Kernel, c kernels.Case) []form {
+	list := []form{{name: "as declared"}}
+	size := 1
+	for _, n := range c.Dims {
+		size *= n
+	}
+	if size > maxForms {
+		return list
+	}
+	list = append(list, form{name: "on views", views: true})
+	for i, a := range k.InPlace {
+		if !without(c, k.In[a.In].Name) {
+			list = append(list, form{name: "in place of " + k.In[a.In].Name, alias: &k.InPlace[i]})
+		}
+	}
+	return list
+}
+
+func without(c kernels.Case, name string) bool {
+	for _, w := range c.Without {
+		if w == name {
+			return true
+		}
+	}
+	return false
+}
