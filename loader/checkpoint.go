@@ -10,11 +10,13 @@
 package loader
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nlpodyssey/safetensors"
 	"golang.org/x/sys/unix"
@@ -28,6 +30,7 @@ import (
 type Checkpoint struct {
 	mu     sync.RWMutex // held for reading while mapped bytes are in use
 	closed bool
+	lost   atomic.Pointer[Error] // a fault leaves running hashes undefined, so it is final
 	files  []file
 
 	name      string
@@ -179,7 +182,14 @@ func (c *Checkpoint) reading(path string, f func() error) error {
 	if c.closed {
 		return &Error{File: path, Problem: "the checkpoint is closed", Err: fs.ErrClosed}
 	}
-	return guarded(path, f)
+	if err := c.lost.Load(); err != nil {
+		return err
+	}
+	err := guarded(path, f)
+	if lost := (*Error)(nil); errors.As(err, &lost) && lost.Err == errFault {
+		c.lost.Store(lost)
+	}
+	return err
 }
 
 // Close unmaps the files. Reads that come later return an error.

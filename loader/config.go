@@ -43,7 +43,7 @@ func findConfig(dir string, metadata map[string]string, m *match) (tower.Config,
 		c.Projection = 0
 	}
 	if err := c.Validate(); err != nil {
-		return tower.Config{}, "", &Error{File: source, Problem: "this tower cannot be run", Err: oneLine(err)}
+		return tower.Config{}, "", &Error{File: m.path, Problem: "this tower cannot be run (configuration from " + source + ")", Err: oneLine(err)}
 	}
 	return *c, source, nil
 }
@@ -172,12 +172,13 @@ func plainTower(vision []byte) error {
 	if err := json.Unmarshal(vision, &settings); err != nil {
 		return err
 	}
-	for name, plain := range map[string]string{
-		"timm_model_name": "null", "attentional_pool": "false", "attn_pooler_queries": "", "ls_init_value": "null",
-		"no_ln_pre": "false", "pool_type": `"tok"`, "final_ln_after_pool": "false", "pos_embed_type": `"learnable"`,
-		"act_kwargs": "null", "norm_kwargs": "null",
+	for _, must := range [][2]string{
+		{"timm_model_name", "null"}, {"attentional_pool", "false"}, {"ls_init_value", "null"}, {"no_ln_pre", "false"},
+		{"pool_type", `"tok"`}, {"final_ln_after_pool", "false"}, {"pos_embed_type", `"learnable"`},
+		{"global_average_pool", "false"}, {"input_patchnorm", "false"}, {"act_kwargs", "null"}, {"norm_kwargs", "null"},
 	} {
-		if value, set := settings[name]; set && plain != "" && string(value) != plain && string(value) != "null" {
+		name, plain := must[0], must[1]
+		if value := string(settings[name]); value != "" && value != "null" && value != plain {
 			return fmt.Errorf("%s is %.40s: not CLIP's vision transformer", name, value)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"math/bits"
 	"slices"
+	"strconv"
 
 	"github.com/nlpodyssey/safetensors"
 )
@@ -22,7 +23,7 @@ const (
 	maxTensors = 1 << 16
 	maxRank    = 8
 	maxName    = 1 << 10 // bytes
-	maxNumber  = 20      // digits, as many as 2^64 has
+	maxDType   = 16      // bytes
 )
 
 // A stored tensor is one entry of a header and its bytes.
@@ -40,7 +41,7 @@ type stored struct {
 //
 // Source: https://github.com/huggingface/safetensors#format.
 func parse(f file) ([]stored, map[string]string, error) {
-	header, err := cut(f)
+	header, data, err := cut(f)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -52,44 +53,54 @@ func parse(f file) ([]stored, map[string]string, error) {
 		return nil, nil, &Error{File: f.path, Problem: "the header is not a table of tensors", Err: err,
 			Remedy: "if the file is not damaged, save it as F32, F16 or BF16"}
 	}
-	tensors, err := layOut(f, 8+len(header), m.Tensors())
+	tensors, err := layOut(f, data, m.Tensors())
 	if err != nil {
 		return nil, nil, err
 	}
 	return tensors, m.Metadata(), nil
 }
 
-// cut returns the JSON of the header.
-func cut(f file) ([]byte, error) {
-	damaged := func(format string, args ...any) error {
-		return foreignOr(f, &Error{File: f.path, Problem: fmt.Sprintf(format, args...), Remedy: downloadAgain})
+// cut returns the JSON of the header, without the spaces that pad it, and the data after it.
+func cut(f file) (header, data []byte, err error) {
+	damaged := func(format string, args ...any) ([]byte, []byte, error) {
+		return nil, nil, foreignOr(f, &Error{File: f.path, Problem: fmt.Sprintf(format, args...), Remedy: downloadAgain})
+	}
+	if len(f.data) == 0 {
+		return damaged("the file is empty")
 	}
 	if len(f.data) < 8 {
-		return nil, damaged("%d bytes are too few for a safetensors file", len(f.data))
+		return damaged("%d bytes are too few for a safetensors file", len(f.data))
 	}
 	n, rest := binary.LittleEndian.Uint64(f.data), f.data[8:]
 	if n > maxHeader {
-		return nil, damaged("the header's length of %d bytes is above the format's %d", n, maxHeader)
+		return damaged("the header's length of %d bytes is above the format's %d", n, maxHeader)
 	}
 	if n > uint64(len(rest)) {
-		return nil, damaged("the header's length is %d bytes, but only %d follow", n, len(rest))
+		return damaged("the header's length is %d bytes, but only %d follow", n, len(rest))
 	}
-	return rest[:n], nil
+	return bytes.TrimRight(rest[:n], " "), rest[n:], nil
 }
 
-// vet checks what decoding would pass over or pay for: that names are not repeated, that every tensor is an object of
-// short strings and lists of natural numbers, and that there are not absurdly many. It names the tensor at fault.
+// vet checks what decoding would pass over or pay dearly for: that no name is repeated, that every tensor is an object of
+// a known type and short lists of natural numbers, and that there are not absurdly many. It names the tensor at fault.
 func vet(header []byte) (name string, err error) {
 	d := json.NewDecoder(bytes.NewReader(header))
 	d.UseNumber()
 	err = object(d, maxTensors+1, func(key string) error {
 		name = key
 		if key == "__metadata__" {
-			return object(d, maxTensors, func(string) error { return text(d, maxHeader) })
+			return object(d, maxTensors, func(string) error {
+				_, err := text(d, maxHeader)
+				return err
+			})
 		}
 		return object(d, 3, func(field string) error {
 			if field == "dtype" {
-				return text(d, maxNumber)
+				s, err := text(d, maxDType)
+				if err == nil {
+					_, err = safetensors.ParseDType(s)
+				}
+				return err
 			}
 			return numbers(d)
 		})
@@ -134,15 +145,16 @@ func object(d *json.Decoder, limit int, member func(key string) error) error {
 	return end(d)
 }
 
-func text(d *json.Decoder, limit int) error {
+func text(d *json.Decoder, limit int) (string, error) {
 	token, err := d.Token()
 	if err != nil {
-		return unexpected(err)
+		return "", unexpected(err)
 	}
-	if s, ok := token.(string); !ok || len(s) > limit {
-		return fmt.Errorf("a value that is not a string of at most %d bytes", limit)
+	s, ok := token.(string)
+	if !ok || len(s) > limit {
+		return "", fmt.Errorf("%.40v is not a string of at most %d bytes", token, limit)
 	}
-	return nil
+	return s, nil
 }
 
 func numbers(d *json.Decoder) error {
@@ -154,9 +166,9 @@ func numbers(d *json.Decoder) error {
 		if err != nil {
 			return err
 		}
-		number, ok := token.(json.Number)
-		if !ok || len(number) > maxNumber || bytes.ContainsAny([]byte(number), "-.eE") {
-			return fmt.Errorf("%.40v is not a natural number", token)
+		number, _ := token.(json.Number)
+		if _, err := strconv.ParseUint(string(number), 10, 64); err != nil {
+			return fmt.Errorf("%.40v is not a natural number below 2^64", token)
 		}
 		if n == maxRank {
 			return fmt.Errorf("more than %d dimensions", maxRank)
@@ -189,16 +201,15 @@ func unexpected(err error) error {
 	return err
 }
 
-// layOut checks that the tensors' data fill the file from start without gap or overlap, each as large as its shape and
+// layOut checks that the tensors fill the data after the header without gap or overlap, each as large as its shape and
 // type say, and cuts it up.
-func layOut(f file, start int, infos map[string]*safetensors.TensorInfo) ([]stored, error) {
-	data := f.data[start:]
+func layOut(f file, data []byte, infos map[string]*safetensors.TensorInfo) ([]stored, error) {
 	names := slices.SortedFunc(maps.Keys(infos), func(a, b string) int {
 		s, t := infos[a].DataOffsets, infos[b].DataOffsets
 		return cmp.Or(cmp.Compare(s[0], t[0]), cmp.Compare(s[1], t[1]), cmp.Compare(a, b))
 	})
 	tensors := make([]stored, len(names))
-	next := uint64(0)
+	start, next := uint64(len(f.data)-len(data)), uint64(0)
 	for i, name := range names {
 		t := infos[name]
 		from, to := t.DataOffsets[0], t.DataOffsets[1]
@@ -220,7 +231,7 @@ func layOut(f file, start int, infos map[string]*safetensors.TensorInfo) ([]stor
 		case to > uint64(len(data)):
 			return nil, damaged("its data end at byte %d, the file holds %d bytes of data", to, len(data))
 		}
-		tensors[i] = stored{name, f.path, t.DType, t.Shape, int64(start) + int64(from), data[from:to:to]}
+		tensors[i] = stored{name, f.path, t.DType, t.Shape, int64(start + from), data[from:to:to]}
 		next = to
 	}
 	if next != uint64(len(data)) {

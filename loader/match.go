@@ -3,6 +3,7 @@ package loader
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -107,9 +108,9 @@ func (m *match) weights(c tower.Config, source string) (map[string]*weight, erro
 		}
 		weights[t.Name], used[w.tensor] = w, true
 	}
-	for name, t := range m.stored {
+	for _, name := range slices.Sorted(maps.Keys(m.stored)) {
 		if m.owns(name) && !used[name] {
-			return nil, &Error{File: t.file, Tensor: name, Problem: fmt.Sprintf("is no weight of a CLIP ViT of %d layers (from %s)", c.Layers, source),
+			return nil, &Error{File: m.stored[name].file, Tensor: name, Problem: fmt.Sprintf("is no weight of a CLIP ViT of %d layers (from %s)", c.Layers, source),
 				Remedy: "check that the weights and the configuration belong together and that the tower is CLIP's ViT"}
 		}
 	}
@@ -153,7 +154,7 @@ func describe(list []stored, weights map[string]*weight) []TensorInfo {
 	infos := make([]TensorInfo, len(list))
 	for i, t := range list {
 		canonical := gives[t.name]
-		slices.SortFunc(canonical, func(a, b string) int { return strings.Compare(a, b) })
+		slices.Sort(canonical)
 		infos[i] = TensorInfo{Name: t.name, Canonical: canonical, DType: t.dtype.String(), Shape: t.shape,
 			Offset: t.offset, Bytes: int64(len(t.data)), File: t.file}
 	}

@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -10,14 +11,14 @@ import (
 
 // mapFile maps a regular file for reading. An empty file has no bytes and no mapping.
 func mapFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe is refused below, not waited for
 	if err != nil {
-		return nil, &Error{File: path, Problem: "cannot open the weights", Err: err}
+		return nil, &Error{File: path, Problem: "cannot open the weights", Err: cause(err), Remedy: pullOrSynth}
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, &Error{File: path, Problem: "cannot open the weights", Err: err}
+		return nil, &Error{File: path, Problem: "cannot open the weights", Err: cause(err)}
 	}
 	if !info.Mode().IsRegular() {
 		return nil, &Error{File: path, Problem: "is not a regular file", Remedy: "weights are mapped, so they must be in a file"}
@@ -32,6 +33,9 @@ func mapFile(path string) ([]byte, error) {
 	return data, nil
 }
 
+// errFault is the cause of an Error about a page that cannot be read.
+var errFault = errors.New("bus error")
+
 // guarded runs f, which reads a mapped file, and turns the fault of touching a page that the file no longer has (it was
 // truncated, or its disk failed) into an error.
 func guarded(path string, f func() error) (err error) {
@@ -41,7 +45,7 @@ func guarded(path string, f func() error) (err error) {
 		switch fault := recover().(type) {
 		case nil:
 		case interface{ Addr() uintptr }: // what the runtime documents for such faults
-			err = &Error{File: path, Problem: "the file was truncated while in use, or its disk fails",
+			err = &Error{File: path, Problem: "the file was truncated while in use, or its disk fails", Err: errFault,
 				Remedy: "restore the file and start again; replace weights by renaming a new file over the old"}
 		default:
 			panic(fault)

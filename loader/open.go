@@ -91,7 +91,7 @@ func cause(err error) error {
 
 const (
 	indexName = "model.safetensors.index.json"
-	maxIndex  = maxHeader // bytes
+	maxIndex  = 16 << 20 // bytes
 )
 
 // weightFiles returns the files with the weights in a folder; index, if there is one, is the file's base name by tensor.
@@ -157,6 +157,11 @@ func shardFiles(dir string) ([]string, map[string]string, error) {
 		}
 		names[filepath.Join(dir, name)] = true
 	}
+	for path := range names {
+		if _, err := os.Stat(path); err != nil {
+			return nil, nil, damaged("", "the shard "+filepath.Base(path)+" is missing", nil)
+		}
+	}
 	return slices.Sorted(maps.Keys(names)), index.Shards, nil
 }
 
@@ -180,7 +185,8 @@ func assemble(path, dir string, files []file, index map[string]string) (*Checkpo
 		}
 		byName[t.name] = t
 	}
-	for name, shard := range index {
+	for _, name := range slices.Sorted(maps.Keys(index)) {
+		shard := index[name]
 		if t := byName[name]; t == nil || filepath.Base(t.file) != shard {
 			return nil, &Error{File: filepath.Join(dir, shard), Tensor: name, Problem: "is not there, though " + indexName + " says so", Remedy: downloadAgain}
 		}

@@ -1,11 +1,11 @@
 package loader
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 )
 
@@ -28,11 +28,11 @@ func SaveSynthetic(ctx context.Context, path, config string, seed uint64, progre
 	if err := WriteSynthetic(ctx, f, config, seed, progress); err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
+	if err := cmp.Or(f.Sync(), f.Close()); err != nil {
 		return &Error{File: path, Problem: "cannot write the file", Err: cause(err)}
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
-		return &Error{File: filepath.Clean(path), Problem: "cannot move the finished file into place", Err: err}
+		return &Error{File: path, Problem: "cannot move the finished file into place", Err: err}
 	}
 	return nil
 }
