@@ -1,0 +1,262 @@
+// Package jpeg decodes JPEG images to 8-bit RGB with exactly the bits of
+// libjpeg-turbo at its default settings, as Pillow uses it.
+//
+// It reads baseline, extended sequential and progressive Huffman-coded images
+// of 8 bits: every subsampling whose ratios are whole numbers, restart
+// intervals, one to many scans; grayscale, YCbCr, RGB, CMYK and YCCK. It
+// refuses arithmetic coding, 12 bits, lossless and hierarchical images with an
+// [UnsupportedError].
+//
+// # What makes the bits
+//
+// The standard leaves four things open; here they are libjpeg's.
+//
+//   - The inverse DCT is the "accurate integer" one (jidctint.c): idct.go.
+//   - Subsampled chroma is interpolated with a triangle filter where the ratio
+//     is 2 in a direction, and replicated otherwise (jdsample.c): upsample.go.
+//   - Colour conversion is 16-bit fixed point with rounding (jdcolor.c), and
+//     CMYK becomes RGB as in Pillow (Convert.c): color.go.
+//   - Damaged entropy-coded data: a bad code counts as zero; a marker in the
+//     middle of a scan fills the rest of its restart interval with zero
+//     coefficients (jdhuff.c, jdphuff.c, jdmarker.c).
+//
+// Data that ends before the EOI marker is an error that wraps
+// [io.ErrUnexpectedEOF], even if all pixels are there, as it is in Pillow.
+//
+// Deviations: libjpeg smooths blocks of progressive images that lack scans;
+// that is not done. More than 100 scans are refused. Standard Huffman tables
+// are not assumed where a file has none.
+//
+// Sources: ITU-T T.81 (1992); libjpeg-turbo 2.1.5; Pillow 9.4.
+package jpeg
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+)
+
+// An UnsupportedError says which valid feature of JPEG is not decoded. It
+// matches [errors.ErrUnsupported].
+type UnsupportedError string
+
+func (e UnsupportedError) Error() string { return "jpeg: unsupported: " + string(e) }
+
+// Unwrap returns [errors.ErrUnsupported].
+func (e UnsupportedError) Unwrap() error { return errors.ErrUnsupported }
+
+// A FormatError says how the data is not JPEG.
+type FormatError string
+
+func (e FormatError) Error() string { return "jpeg: invalid: " + string(e) }
+
+// Markers, second byte (T.81, table B.1).
+const (
+	markerTEM  = 0x01
+	markerSOF0 = 0xc0 // baseline
+	markerSOF1 = 0xc1 // extended sequential
+	markerSOF2 = 0xc2 // progressive
+	markerDHT  = 0xc4
+	markerJPG  = 0xc8
+	markerDAC  = 0xcc
+	markerSOFf = 0xcf
+	markerRST0 = 0xd0
+	markerRST7 = 0xd7
+	markerSOI  = 0xd8
+	markerEOI  = 0xd9
+	markerSOS  = 0xda
+	markerDQT  = 0xdb
+	markerDNL  = 0xdc
+	markerDRI  = 0xdd
+	markerAPP0 = 0xe0
+	markerAPP1 = 0xe1
+	markerAPPe = 0xee
+	markerAPPf = 0xef
+	markerCOM  = 0xfe
+)
+
+// A Decoder decodes one image. It is not safe for concurrent use.
+type Decoder struct {
+	// Width and Height are the size of the image as stored, in pixels.
+	Width, Height int
+	// Exif is the TIFF structure of the first Exif segment before the first
+	// scan, XMP the packet of the first XMP segment; nil without. Both alias the data.
+	Exif, XMP []byte
+
+	data []byte
+	pos  int // of the next marker, while not in a scan
+
+	progressive     bool
+	components      []component
+	hMax, vMax      int // largest sampling factors
+	mcusX, mcusY    int
+	restartInterval int // MCUs; 0 for none
+	colorSpace      colorSpace
+
+	quant  [4]*[64]uint16 // natural order
+	dc, ac [4]*huffman
+
+	jfif  bool
+	adobe int // colour transform of the Adobe segment; -1 without
+
+	scans int
+	scan  scan
+	out   output
+}
+
+// A component is one of the planes of the image.
+type component struct {
+	id    byte
+	h, v  int         // sampling factors
+	table int         // of quantisation
+	quant *[64]uint16 // the table as it was when the first scan of the component began
+
+	width, height    int // samples
+	blocksX, blocksY int // that hold samples; a non-interleaved scan has just these
+	stride           int // samples of a row, whole MCUs
+
+	coefficients []int16 // [mcusY*v, stride/8, 64], natural order, not dequantised; nil where one scan makes the image
+	samples      []byte  // [2*v*8, stride]: the rows of two MCU rows, the even one first
+}
+
+// blocks is the row of coefficient blocks by.
+func (c *component) block(bx, by int) *[64]int16 {
+	return (*[64]int16)(c.coefficients[(by*(c.stride/8)+bx)*64:])
+}
+
+// New reads the header of data, up to the first scan. It allocates nothing that
+// depends on the size of the image.
+func New(data []byte) (*Decoder, error) {
+	d := &Decoder{data: data, adobe: -1}
+	if len(data) < 2 {
+		return nil, fmt.Errorf("jpeg: %d bytes: %w", len(data), io.ErrUnexpectedEOF)
+	}
+	if data[0] != 0xff || data[1] != markerSOI {
+		return nil, FormatError("no SOI marker at the start")
+	}
+	d.pos = 2
+	more, err := d.readHeaders()
+	if err != nil {
+		return nil, err
+	}
+	if !more {
+		return nil, FormatError("EOI marker before the first scan")
+	}
+	d.colorSpace = d.findColorSpace()
+	return d, nil
+}
+
+// Memory is about how many bytes [Decoder.Rows] will allocate.
+func (d *Decoder) Memory() int64 {
+	var n int64
+	for i := range d.components {
+		c := &d.components[i]
+		n += int64(c.stride) * int64(2*c.v*8)
+		if !d.singleScan() {
+			n += 2 * int64(c.stride) * int64(d.mcusY*c.v*8)
+		}
+	}
+	return n
+}
+
+// Rows decodes the image and calls emit with each row of window from the top:
+// window.Dx() pixels of R, G, B, valid during the call. The window must be a
+// non-empty part of the image.
+//
+// It checks ctx at every row of MCUs and returns ctx.Err() as it is. It may be
+// called once.
+func (d *Decoder) Rows(ctx context.Context, window image.Rectangle, emit func(row []byte)) error {
+	d.out.init(d, window, emit)
+	if d.singleScan() {
+		return d.decodeStreaming(ctx)
+	}
+	return d.decodeBuffered(ctx)
+}
+
+// singleScan reports whether the scan whose header was read makes the whole image.
+func (d *Decoder) singleScan() bool {
+	return !d.progressive && len(d.scan.parts) == len(d.components)
+}
+
+// decodeStreaming decodes a sequential image of one scan, keeping two rows of MCUs.
+func (d *Decoder) decodeStreaming(ctx context.Context) error {
+	if err := d.startScan(); err != nil {
+		return err
+	}
+	for my := 0; my < d.mcusY && !d.out.complete(); my++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := d.sequentialRow(my); err != nil {
+			return err
+		}
+		d.out.mcuRow(my)
+	}
+	d.pos = d.scan.bits.pos
+	more, err := d.readHeaders()
+	if err != nil {
+		return err
+	}
+	if more {
+		return FormatError("a second scan after one that holds all components")
+	}
+	return nil
+}
+
+// decodeBuffered decodes all scans to coefficients, then these to pixels.
+func (d *Decoder) decodeBuffered(ctx context.Context) error {
+	for i := range d.components {
+		c := &d.components[i]
+		c.coefficients = make([]int16, c.stride*d.mcusY*c.v*8)
+	}
+	for more := true; more; {
+		if err := d.startScan(); err != nil {
+			return err
+		}
+		if err := d.decodeScan(ctx); err != nil {
+			return err
+		}
+		d.pos = d.scan.bits.pos
+		var err error
+		if more, err = d.readHeaders(); err != nil {
+			return err
+		}
+	}
+	for my := 0; my < d.mcusY && !d.out.complete(); my++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for i := range d.components {
+			d.reconstructRow(&d.components[i], my)
+		}
+		d.out.mcuRow(my)
+	}
+	return nil
+}
+
+// reconstructRow turns the stored coefficients of an MCU row into samples.
+func (d *Decoder) reconstructRow(c *component, my int) {
+	if !d.out.needsMCURow(my) {
+		return
+	}
+	for v := range c.v {
+		for bx := d.out.mcuX0 * c.h; bx < d.out.mcuX1*c.h; bx++ {
+			idct(c.blockSamples(bx, my, v), c.stride, c.block(bx, my*c.v+v), c.quant)
+		}
+	}
+}
+
+// blockSamples is where the samples of block bx of block row v of MCU row my go.
+func (c *component) blockSamples(bx, my, v int) []byte {
+	return c.samples[((my&1*c.v+v)*c.stride+bx)*8:]
+}
+
+// truncated is the error for data that ends too early.
+func truncated(where string) error {
+	return fmt.Errorf("jpeg: the data ends %s: %w", where, io.ErrUnexpectedEOF)
+}
+
+func be16(p []byte) int { return int(binary.BigEndian.Uint16(p)) }

@@ -1,0 +1,61 @@
+package jpeg
+
+import "image"
+
+// output turns the samples of MCU rows into pixel rows of the window.
+type output struct {
+	d    *Decoder
+	emit func([]byte)
+
+	x0, x1       int // columns of the window
+	next, end    int // rows of the window that are still to come
+	mcuX0, mcuX1 int // MCU columns that these need
+
+	planes  [][]byte // one row of each component
+	buffers [][]byte // for upsampled rows
+	pixels  []byte   // [x1-x0, 3]
+}
+
+func (o *output) init(d *Decoder, window image.Rectangle, emit func([]byte)) {
+	*o = output{
+		d: d, emit: emit,
+		x0: window.Min.X, x1: window.Max.X,
+		next: window.Min.Y, end: window.Max.Y,
+	}
+	// Upsampling reads one sample beyond the window: hMax columns at most.
+	o.mcuX0 = max(o.x0-d.hMax, 0) / (8 * d.hMax)
+	o.mcuX1 = min(ceilDiv(o.x1+d.hMax, 8*d.hMax), d.mcusX)
+	o.planes = make([][]byte, len(d.components))
+	o.buffers = make([][]byte, len(d.components))
+	for i := range d.components {
+		c := &d.components[i]
+		c.samples = make([]byte, 2*c.v*8*c.stride)
+		o.buffers[i] = make([]byte, o.x1-o.x0+6) // h2v1 and h2v2 write up to 3 more at each end
+	}
+	o.pixels = make([]byte, 3*(o.x1-o.x0))
+}
+
+// complete reports whether all rows of the window were emitted.
+func (o *output) complete() bool { return o.next >= o.end }
+
+// needsMCURow reports whether rows to come depend on MCU row my.
+func (o *output) needsMCURow(my int) bool {
+	return (my+1)*8*o.d.vMax > o.next-o.d.vMax
+}
+
+// mcuRow emits the rows that can be made once MCU row my is there. The last
+// rows of it wait for the next one, which they are interpolated with.
+func (o *output) mcuRow(my int) {
+	d := o.d
+	ready := (my+1)*8*d.vMax - d.vMax
+	if my == d.mcusY-1 {
+		ready = d.Height
+	}
+	for ; o.next < min(ready, o.end); o.next++ {
+		for i := range d.components {
+			o.planes[i] = o.upsample(&d.components[i], o.next, o.buffers[i])
+		}
+		d.colorSpace.convert(o.pixels, o.planes)
+		o.emit(o.pixels)
+	}
+}
