@@ -23,4 +23,25 @@ func avx2Tile5(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias
 func avx2Tile6(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
 
 //go:noescape
+func avx2GELU(x *float32, ld int, rows int, cols int)
+
+//go:noescape
+func avx2GELUTanh(x *float32, ld int, rows int, cols int)
+
+//go:noescape
+func avx2QuickGELU(x *float32, ld int, rows int, cols int)
+
+//go:noescape
+func avx2LayerNorm(dst *float32, src *float32, gamma *float32, beta *float32, n int, eps float32)
+
+//go:noescape
+func avx2Softmax(p *float32, n int, scale float32) (sum float32)
+
+//go:noescape
+func avx2Scale(dst *float32, src *float32, n int, s float32)
+
+//go:noescape
+func avx2Transpose8(dst *float32, ldd int, src *float32, lds int, blocks int)
+
+//go:noescape
 func avx2Peak(n int) (flops int)

@@ -886,6 +886,1011 @@ store:
 	VZEROUPPER
 	RET
 
+// func avx2GELU(x *float32, ld int, rows int, cols int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·avx2GELU(SB), NOSPLIT, $0-32
+	MOVQ    x+0(FP), DI
+	MOVQ    ld+8(FP), SI
+	MOVQ    rows+16(FP), DX
+	MOVQ    cols+24(FP), BX
+	SHLQ    $0x02, SI
+	MOVQ    BX, CX
+	ANDQ    $0x00000007, CX
+	NEGQ    CX
+	LEAQ    masks<>+0(SB), AX
+	VMOVUPS 32(AX)(CX*4), Y15
+
+row:
+	MOVQ DI, R8
+	MOVQ BX, R9
+	SUBQ $0x00000008, R9
+	JLT  columnsSingle
+
+columns:
+	VMOVUPS      (R8), Y0
+	VANDPS       words7fffffff<>+0(SB), Y0, Y1
+	VMOVUPS      words413249ba<>+0(SB), Y5
+	VMINPS       Y1, Y5, Y5
+	VMOVUPS      wordsb3068444<>+0(SB), Y6
+	VFMADD213PS  words35768b31<>+0(SB), Y5, Y6
+	VFMADD213PS  wordsb7412e7d<>+0(SB), Y5, Y6
+	VFMADD213PS  words38a56a5e<>+0(SB), Y5, Y6
+	VFMADD213PS  wordsb99554f2<>+0(SB), Y5, Y6
+	VFMADD213PS  words367e5fca<>+0(SB), Y5, Y6
+	VFMADD213PS  words3be3bf48<>+0(SB), Y5, Y6
+	VFMADD213PS  wordsbd56d3fb<>+0(SB), Y5, Y6
+	VFMADD213PS  wordsbeeb1e8a<>+0(SB), Y5, Y6
+	VFMADD213PS  wordsbf935766<>+0(SB), Y5, Y6
+	VMOVUPS      Y6, Y2
+	VFMADD213PS  words4b40007e<>+0(SB), Y5, Y2
+	VSUBPS       words4b40007e<>+0(SB), Y2, Y3
+	VFMSUB231PS  Y6, Y5, Y3
+	VMOVUPS      words3920fdda<>+0(SB), Y4
+	VFMADD213PS  words3aaf9f29<>+0(SB), Y3, Y4
+	VFMADD213PS  words3c1d96a6<>+0(SB), Y3, Y4
+	VFMADD213PS  words3d635774<>+0(SB), Y3, Y4
+	VFMADD213PS  words3e75fdee<>+0(SB), Y3, Y4
+	VFMADD213PS  words3f317218<>+0(SB), Y3, Y4
+	VFMADD213PS  words3f800000<>+0(SB), Y3, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      words00000000<>+0(SB), Y1
+	VMAXPS       Y0, Y1, Y1
+	VFNMADD231PS Y4, Y5, Y1
+	VMOVUPS      Y1, (R8)
+	ADDQ         $0x00000020, R8
+	SUBQ         $0x00000008, R9
+	JGE          columns
+
+columnsSingle:
+	ADDQ         $0x00000008, R9
+	JZ           columnsDone
+	VMASKMOVPS   (R8), Y15, Y0
+	VANDPS       words7fffffff<>+0(SB), Y0, Y1
+	VMOVUPS      words413249ba<>+0(SB), Y5
+	VMINPS       Y1, Y5, Y5
+	VMOVUPS      wordsb3068444<>+0(SB), Y6
+	VFMADD213PS  words35768b31<>+0(SB), Y5, Y6
+	VFMADD213PS  wordsb7412e7d<>+0(SB), Y5, Y6
+	VFMADD213PS  words38a56a5e<>+0(SB), Y5, Y6
+	VFMADD213PS  wordsb99554f2<>+0(SB), Y5, Y6
+	VFMADD213PS  words367e5fca<>+0(SB), Y5, Y6
+	VFMADD213PS  words3be3bf48<>+0(SB), Y5, Y6
+	VFMADD213PS  wordsbd56d3fb<>+0(SB), Y5, Y6
+	VFMADD213PS  wordsbeeb1e8a<>+0(SB), Y5, Y6
+	VFMADD213PS  wordsbf935766<>+0(SB), Y5, Y6
+	VMOVUPS      Y6, Y2
+	VFMADD213PS  words4b40007e<>+0(SB), Y5, Y2
+	VSUBPS       words4b40007e<>+0(SB), Y2, Y3
+	VFMSUB231PS  Y6, Y5, Y3
+	VMOVUPS      words3920fdda<>+0(SB), Y4
+	VFMADD213PS  words3aaf9f29<>+0(SB), Y3, Y4
+	VFMADD213PS  words3c1d96a6<>+0(SB), Y3, Y4
+	VFMADD213PS  words3d635774<>+0(SB), Y3, Y4
+	VFMADD213PS  words3e75fdee<>+0(SB), Y3, Y4
+	VFMADD213PS  words3f317218<>+0(SB), Y3, Y4
+	VFMADD213PS  words3f800000<>+0(SB), Y3, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      words00000000<>+0(SB), Y1
+	VMAXPS       Y0, Y1, Y1
+	VFNMADD231PS Y4, Y5, Y1
+	VMASKMOVPS   Y1, Y15, (R8)
+
+columnsDone:
+	ADDQ SI, DI
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+DATA masks<>+0(SB)/4, $0xffffffff
+DATA masks<>+4(SB)/4, $0xffffffff
+DATA masks<>+8(SB)/4, $0xffffffff
+DATA masks<>+12(SB)/4, $0xffffffff
+DATA masks<>+16(SB)/4, $0xffffffff
+DATA masks<>+20(SB)/4, $0xffffffff
+DATA masks<>+24(SB)/4, $0xffffffff
+DATA masks<>+28(SB)/4, $0xffffffff
+DATA masks<>+32(SB)/4, $0x00000000
+DATA masks<>+36(SB)/4, $0x00000000
+DATA masks<>+40(SB)/4, $0x00000000
+DATA masks<>+44(SB)/4, $0x00000000
+DATA masks<>+48(SB)/4, $0x00000000
+DATA masks<>+52(SB)/4, $0x00000000
+DATA masks<>+56(SB)/4, $0x00000000
+DATA masks<>+60(SB)/4, $0x00000000
+GLOBL masks<>(SB), RODATA|NOPTR, $64
+
+DATA words7fffffff<>+0(SB)/4, $0x7fffffff
+DATA words7fffffff<>+4(SB)/4, $0x7fffffff
+DATA words7fffffff<>+8(SB)/4, $0x7fffffff
+DATA words7fffffff<>+12(SB)/4, $0x7fffffff
+DATA words7fffffff<>+16(SB)/4, $0x7fffffff
+DATA words7fffffff<>+20(SB)/4, $0x7fffffff
+DATA words7fffffff<>+24(SB)/4, $0x7fffffff
+DATA words7fffffff<>+28(SB)/4, $0x7fffffff
+GLOBL words7fffffff<>(SB), RODATA|NOPTR, $32
+
+DATA words00000000<>+0(SB)/4, $0x00000000
+DATA words00000000<>+4(SB)/4, $0x00000000
+DATA words00000000<>+8(SB)/4, $0x00000000
+DATA words00000000<>+12(SB)/4, $0x00000000
+DATA words00000000<>+16(SB)/4, $0x00000000
+DATA words00000000<>+20(SB)/4, $0x00000000
+DATA words00000000<>+24(SB)/4, $0x00000000
+DATA words00000000<>+28(SB)/4, $0x00000000
+GLOBL words00000000<>(SB), RODATA|NOPTR, $32
+
+DATA words413249ba<>+0(SB)/4, $0x413249ba
+DATA words413249ba<>+4(SB)/4, $0x413249ba
+DATA words413249ba<>+8(SB)/4, $0x413249ba
+DATA words413249ba<>+12(SB)/4, $0x413249ba
+DATA words413249ba<>+16(SB)/4, $0x413249ba
+DATA words413249ba<>+20(SB)/4, $0x413249ba
+DATA words413249ba<>+24(SB)/4, $0x413249ba
+DATA words413249ba<>+28(SB)/4, $0x413249ba
+GLOBL words413249ba<>(SB), RODATA|NOPTR, $32
+
+DATA wordsbf935766<>+0(SB)/4, $0xbf935766
+DATA wordsbf935766<>+4(SB)/4, $0xbf935766
+DATA wordsbf935766<>+8(SB)/4, $0xbf935766
+DATA wordsbf935766<>+12(SB)/4, $0xbf935766
+DATA wordsbf935766<>+16(SB)/4, $0xbf935766
+DATA wordsbf935766<>+20(SB)/4, $0xbf935766
+DATA wordsbf935766<>+24(SB)/4, $0xbf935766
+DATA wordsbf935766<>+28(SB)/4, $0xbf935766
+GLOBL wordsbf935766<>(SB), RODATA|NOPTR, $32
+
+DATA wordsbeeb1e8a<>+0(SB)/4, $0xbeeb1e8a
+DATA wordsbeeb1e8a<>+4(SB)/4, $0xbeeb1e8a
+DATA wordsbeeb1e8a<>+8(SB)/4, $0xbeeb1e8a
+DATA wordsbeeb1e8a<>+12(SB)/4, $0xbeeb1e8a
+DATA wordsbeeb1e8a<>+16(SB)/4, $0xbeeb1e8a
+DATA wordsbeeb1e8a<>+20(SB)/4, $0xbeeb1e8a
+DATA wordsbeeb1e8a<>+24(SB)/4, $0xbeeb1e8a
+DATA wordsbeeb1e8a<>+28(SB)/4, $0xbeeb1e8a
+GLOBL wordsbeeb1e8a<>(SB), RODATA|NOPTR, $32
+
+DATA wordsbd56d3fb<>+0(SB)/4, $0xbd56d3fb
+DATA wordsbd56d3fb<>+4(SB)/4, $0xbd56d3fb
+DATA wordsbd56d3fb<>+8(SB)/4, $0xbd56d3fb
+DATA wordsbd56d3fb<>+12(SB)/4, $0xbd56d3fb
+DATA wordsbd56d3fb<>+16(SB)/4, $0xbd56d3fb
+DATA wordsbd56d3fb<>+20(SB)/4, $0xbd56d3fb
+DATA wordsbd56d3fb<>+24(SB)/4, $0xbd56d3fb
+DATA wordsbd56d3fb<>+28(SB)/4, $0xbd56d3fb
+GLOBL wordsbd56d3fb<>(SB), RODATA|NOPTR, $32
+
+DATA words3be3bf48<>+0(SB)/4, $0x3be3bf48
+DATA words3be3bf48<>+4(SB)/4, $0x3be3bf48
+DATA words3be3bf48<>+8(SB)/4, $0x3be3bf48
+DATA words3be3bf48<>+12(SB)/4, $0x3be3bf48
+DATA words3be3bf48<>+16(SB)/4, $0x3be3bf48
+DATA words3be3bf48<>+20(SB)/4, $0x3be3bf48
+DATA words3be3bf48<>+24(SB)/4, $0x3be3bf48
+DATA words3be3bf48<>+28(SB)/4, $0x3be3bf48
+GLOBL words3be3bf48<>(SB), RODATA|NOPTR, $32
+
+DATA words367e5fca<>+0(SB)/4, $0x367e5fca
+DATA words367e5fca<>+4(SB)/4, $0x367e5fca
+DATA words367e5fca<>+8(SB)/4, $0x367e5fca
+DATA words367e5fca<>+12(SB)/4, $0x367e5fca
+DATA words367e5fca<>+16(SB)/4, $0x367e5fca
+DATA words367e5fca<>+20(SB)/4, $0x367e5fca
+DATA words367e5fca<>+24(SB)/4, $0x367e5fca
+DATA words367e5fca<>+28(SB)/4, $0x367e5fca
+GLOBL words367e5fca<>(SB), RODATA|NOPTR, $32
+
+DATA wordsb99554f2<>+0(SB)/4, $0xb99554f2
+DATA wordsb99554f2<>+4(SB)/4, $0xb99554f2
+DATA wordsb99554f2<>+8(SB)/4, $0xb99554f2
+DATA wordsb99554f2<>+12(SB)/4, $0xb99554f2
+DATA wordsb99554f2<>+16(SB)/4, $0xb99554f2
+DATA wordsb99554f2<>+20(SB)/4, $0xb99554f2
+DATA wordsb99554f2<>+24(SB)/4, $0xb99554f2
+DATA wordsb99554f2<>+28(SB)/4, $0xb99554f2
+GLOBL wordsb99554f2<>(SB), RODATA|NOPTR, $32
+
+DATA words38a56a5e<>+0(SB)/4, $0x38a56a5e
+DATA words38a56a5e<>+4(SB)/4, $0x38a56a5e
+DATA words38a56a5e<>+8(SB)/4, $0x38a56a5e
+DATA words38a56a5e<>+12(SB)/4, $0x38a56a5e
+DATA words38a56a5e<>+16(SB)/4, $0x38a56a5e
+DATA words38a56a5e<>+20(SB)/4, $0x38a56a5e
+DATA words38a56a5e<>+24(SB)/4, $0x38a56a5e
+DATA words38a56a5e<>+28(SB)/4, $0x38a56a5e
+GLOBL words38a56a5e<>(SB), RODATA|NOPTR, $32
+
+DATA wordsb7412e7d<>+0(SB)/4, $0xb7412e7d
+DATA wordsb7412e7d<>+4(SB)/4, $0xb7412e7d
+DATA wordsb7412e7d<>+8(SB)/4, $0xb7412e7d
+DATA wordsb7412e7d<>+12(SB)/4, $0xb7412e7d
+DATA wordsb7412e7d<>+16(SB)/4, $0xb7412e7d
+DATA wordsb7412e7d<>+20(SB)/4, $0xb7412e7d
+DATA wordsb7412e7d<>+24(SB)/4, $0xb7412e7d
+DATA wordsb7412e7d<>+28(SB)/4, $0xb7412e7d
+GLOBL wordsb7412e7d<>(SB), RODATA|NOPTR, $32
+
+DATA words35768b31<>+0(SB)/4, $0x35768b31
+DATA words35768b31<>+4(SB)/4, $0x35768b31
+DATA words35768b31<>+8(SB)/4, $0x35768b31
+DATA words35768b31<>+12(SB)/4, $0x35768b31
+DATA words35768b31<>+16(SB)/4, $0x35768b31
+DATA words35768b31<>+20(SB)/4, $0x35768b31
+DATA words35768b31<>+24(SB)/4, $0x35768b31
+DATA words35768b31<>+28(SB)/4, $0x35768b31
+GLOBL words35768b31<>(SB), RODATA|NOPTR, $32
+
+DATA wordsb3068444<>+0(SB)/4, $0xb3068444
+DATA wordsb3068444<>+4(SB)/4, $0xb3068444
+DATA wordsb3068444<>+8(SB)/4, $0xb3068444
+DATA wordsb3068444<>+12(SB)/4, $0xb3068444
+DATA wordsb3068444<>+16(SB)/4, $0xb3068444
+DATA wordsb3068444<>+20(SB)/4, $0xb3068444
+DATA wordsb3068444<>+24(SB)/4, $0xb3068444
+DATA wordsb3068444<>+28(SB)/4, $0xb3068444
+GLOBL wordsb3068444<>(SB), RODATA|NOPTR, $32
+
+DATA words4b40007e<>+0(SB)/4, $0x4b40007e
+DATA words4b40007e<>+4(SB)/4, $0x4b40007e
+DATA words4b40007e<>+8(SB)/4, $0x4b40007e
+DATA words4b40007e<>+12(SB)/4, $0x4b40007e
+DATA words4b40007e<>+16(SB)/4, $0x4b40007e
+DATA words4b40007e<>+20(SB)/4, $0x4b40007e
+DATA words4b40007e<>+24(SB)/4, $0x4b40007e
+DATA words4b40007e<>+28(SB)/4, $0x4b40007e
+GLOBL words4b40007e<>(SB), RODATA|NOPTR, $32
+
+DATA words3f800000<>+0(SB)/4, $0x3f800000
+DATA words3f800000<>+4(SB)/4, $0x3f800000
+DATA words3f800000<>+8(SB)/4, $0x3f800000
+DATA words3f800000<>+12(SB)/4, $0x3f800000
+DATA words3f800000<>+16(SB)/4, $0x3f800000
+DATA words3f800000<>+20(SB)/4, $0x3f800000
+DATA words3f800000<>+24(SB)/4, $0x3f800000
+DATA words3f800000<>+28(SB)/4, $0x3f800000
+GLOBL words3f800000<>(SB), RODATA|NOPTR, $32
+
+DATA words3f317218<>+0(SB)/4, $0x3f317218
+DATA words3f317218<>+4(SB)/4, $0x3f317218
+DATA words3f317218<>+8(SB)/4, $0x3f317218
+DATA words3f317218<>+12(SB)/4, $0x3f317218
+DATA words3f317218<>+16(SB)/4, $0x3f317218
+DATA words3f317218<>+20(SB)/4, $0x3f317218
+DATA words3f317218<>+24(SB)/4, $0x3f317218
+DATA words3f317218<>+28(SB)/4, $0x3f317218
+GLOBL words3f317218<>(SB), RODATA|NOPTR, $32
+
+DATA words3e75fdee<>+0(SB)/4, $0x3e75fdee
+DATA words3e75fdee<>+4(SB)/4, $0x3e75fdee
+DATA words3e75fdee<>+8(SB)/4, $0x3e75fdee
+DATA words3e75fdee<>+12(SB)/4, $0x3e75fdee
+DATA words3e75fdee<>+16(SB)/4, $0x3e75fdee
+DATA words3e75fdee<>+20(SB)/4, $0x3e75fdee
+DATA words3e75fdee<>+24(SB)/4, $0x3e75fdee
+DATA words3e75fdee<>+28(SB)/4, $0x3e75fdee
+GLOBL words3e75fdee<>(SB), RODATA|NOPTR, $32
+
+DATA words3d635774<>+0(SB)/4, $0x3d635774
+DATA words3d635774<>+4(SB)/4, $0x3d635774
+DATA words3d635774<>+8(SB)/4, $0x3d635774
+DATA words3d635774<>+12(SB)/4, $0x3d635774
+DATA words3d635774<>+16(SB)/4, $0x3d635774
+DATA words3d635774<>+20(SB)/4, $0x3d635774
+DATA words3d635774<>+24(SB)/4, $0x3d635774
+DATA words3d635774<>+28(SB)/4, $0x3d635774
+GLOBL words3d635774<>(SB), RODATA|NOPTR, $32
+
+DATA words3c1d96a6<>+0(SB)/4, $0x3c1d96a6
+DATA words3c1d96a6<>+4(SB)/4, $0x3c1d96a6
+DATA words3c1d96a6<>+8(SB)/4, $0x3c1d96a6
+DATA words3c1d96a6<>+12(SB)/4, $0x3c1d96a6
+DATA words3c1d96a6<>+16(SB)/4, $0x3c1d96a6
+DATA words3c1d96a6<>+20(SB)/4, $0x3c1d96a6
+DATA words3c1d96a6<>+24(SB)/4, $0x3c1d96a6
+DATA words3c1d96a6<>+28(SB)/4, $0x3c1d96a6
+GLOBL words3c1d96a6<>(SB), RODATA|NOPTR, $32
+
+DATA words3aaf9f29<>+0(SB)/4, $0x3aaf9f29
+DATA words3aaf9f29<>+4(SB)/4, $0x3aaf9f29
+DATA words3aaf9f29<>+8(SB)/4, $0x3aaf9f29
+DATA words3aaf9f29<>+12(SB)/4, $0x3aaf9f29
+DATA words3aaf9f29<>+16(SB)/4, $0x3aaf9f29
+DATA words3aaf9f29<>+20(SB)/4, $0x3aaf9f29
+DATA words3aaf9f29<>+24(SB)/4, $0x3aaf9f29
+DATA words3aaf9f29<>+28(SB)/4, $0x3aaf9f29
+GLOBL words3aaf9f29<>(SB), RODATA|NOPTR, $32
+
+DATA words3920fdda<>+0(SB)/4, $0x3920fdda
+DATA words3920fdda<>+4(SB)/4, $0x3920fdda
+DATA words3920fdda<>+8(SB)/4, $0x3920fdda
+DATA words3920fdda<>+12(SB)/4, $0x3920fdda
+DATA words3920fdda<>+16(SB)/4, $0x3920fdda
+DATA words3920fdda<>+20(SB)/4, $0x3920fdda
+DATA words3920fdda<>+24(SB)/4, $0x3920fdda
+DATA words3920fdda<>+28(SB)/4, $0x3920fdda
+GLOBL words3920fdda<>(SB), RODATA|NOPTR, $32
+
+// func avx2GELUTanh(x *float32, ld int, rows int, cols int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·avx2GELUTanh(SB), NOSPLIT, $0-32
+	MOVQ    x+0(FP), DI
+	MOVQ    ld+8(FP), SI
+	MOVQ    rows+16(FP), DX
+	MOVQ    cols+24(FP), BX
+	SHLQ    $0x02, SI
+	MOVQ    BX, CX
+	ANDQ    $0x00000007, CX
+	NEGQ    CX
+	LEAQ    masks<>+0(SB), AX
+	VMOVUPS 32(AX)(CX*4), Y15
+
+row:
+	MOVQ DI, R8
+	MOVQ BX, R9
+	SUBQ $0x00000008, R9
+	JLT  columnsSingle
+
+columns:
+	VMOVUPS     (R8), Y0
+	VMOVUPS     wordsc120f9b8<>+0(SB), Y1
+	VMAXPS      Y0, Y1, Y1
+	VMOVUPS     words41207f57<>+0(SB), Y7
+	VMINPS      Y1, Y7, Y7
+	VMULPS      Y7, Y7, Y5
+	VMOVUPS     wordsbdd2d3e8<>+0(SB), Y6
+	VFMADD213PS wordsc0135761<>+0(SB), Y5, Y6
+	VMOVUPS     Y6, Y2
+	VFMADD213PS words4b40007f<>+0(SB), Y7, Y2
+	VSUBPS      words4b40007f<>+0(SB), Y2, Y3
+	VFMSUB231PS Y6, Y7, Y3
+	VMOVUPS     words3920fdda<>+0(SB), Y4
+	VFMADD213PS words3aaf9f29<>+0(SB), Y3, Y4
+	VFMADD213PS words3c1d96a6<>+0(SB), Y3, Y4
+	VFMADD213PS words3d635774<>+0(SB), Y3, Y4
+	VFMADD213PS words3e75fdee<>+0(SB), Y3, Y4
+	VFMADD213PS words3f317218<>+0(SB), Y3, Y4
+	VFMADD213PS words3f800000<>+0(SB), Y3, Y4
+	VPSLLD      $0x17, Y2, Y2
+	VMULPS      Y2, Y4, Y4
+	VADDPS      words3f800000<>+0(SB), Y4, Y4
+	VDIVPS      Y4, Y1, Y1
+	VMOVUPS     Y1, (R8)
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x00000008, R9
+	JGE         columns
+
+columnsSingle:
+	ADDQ        $0x00000008, R9
+	JZ          columnsDone
+	VMASKMOVPS  (R8), Y15, Y0
+	VMOVUPS     wordsc120f9b8<>+0(SB), Y1
+	VMAXPS      Y0, Y1, Y1
+	VMOVUPS     words41207f57<>+0(SB), Y7
+	VMINPS      Y1, Y7, Y7
+	VMULPS      Y7, Y7, Y5
+	VMOVUPS     wordsbdd2d3e8<>+0(SB), Y6
+	VFMADD213PS wordsc0135761<>+0(SB), Y5, Y6
+	VMOVUPS     Y6, Y2
+	VFMADD213PS words4b40007f<>+0(SB), Y7, Y2
+	VSUBPS      words4b40007f<>+0(SB), Y2, Y3
+	VFMSUB231PS Y6, Y7, Y3
+	VMOVUPS     words3920fdda<>+0(SB), Y4
+	VFMADD213PS words3aaf9f29<>+0(SB), Y3, Y4
+	VFMADD213PS words3c1d96a6<>+0(SB), Y3, Y4
+	VFMADD213PS words3d635774<>+0(SB), Y3, Y4
+	VFMADD213PS words3e75fdee<>+0(SB), Y3, Y4
+	VFMADD213PS words3f317218<>+0(SB), Y3, Y4
+	VFMADD213PS words3f800000<>+0(SB), Y3, Y4
+	VPSLLD      $0x17, Y2, Y2
+	VMULPS      Y2, Y4, Y4
+	VADDPS      words3f800000<>+0(SB), Y4, Y4
+	VDIVPS      Y4, Y1, Y1
+	VMASKMOVPS  Y1, Y15, (R8)
+
+columnsDone:
+	ADDQ SI, DI
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+DATA wordsc0135761<>+0(SB)/4, $0xc0135761
+DATA wordsc0135761<>+4(SB)/4, $0xc0135761
+DATA wordsc0135761<>+8(SB)/4, $0xc0135761
+DATA wordsc0135761<>+12(SB)/4, $0xc0135761
+DATA wordsc0135761<>+16(SB)/4, $0xc0135761
+DATA wordsc0135761<>+20(SB)/4, $0xc0135761
+DATA wordsc0135761<>+24(SB)/4, $0xc0135761
+DATA wordsc0135761<>+28(SB)/4, $0xc0135761
+GLOBL wordsc0135761<>(SB), RODATA|NOPTR, $32
+
+DATA wordsbdd2d3e8<>+0(SB)/4, $0xbdd2d3e8
+DATA wordsbdd2d3e8<>+4(SB)/4, $0xbdd2d3e8
+DATA wordsbdd2d3e8<>+8(SB)/4, $0xbdd2d3e8
+DATA wordsbdd2d3e8<>+12(SB)/4, $0xbdd2d3e8
+DATA wordsbdd2d3e8<>+16(SB)/4, $0xbdd2d3e8
+DATA wordsbdd2d3e8<>+20(SB)/4, $0xbdd2d3e8
+DATA wordsbdd2d3e8<>+24(SB)/4, $0xbdd2d3e8
+DATA wordsbdd2d3e8<>+28(SB)/4, $0xbdd2d3e8
+GLOBL wordsbdd2d3e8<>(SB), RODATA|NOPTR, $32
+
+DATA words4b40007f<>+0(SB)/4, $0x4b40007f
+DATA words4b40007f<>+4(SB)/4, $0x4b40007f
+DATA words4b40007f<>+8(SB)/4, $0x4b40007f
+DATA words4b40007f<>+12(SB)/4, $0x4b40007f
+DATA words4b40007f<>+16(SB)/4, $0x4b40007f
+DATA words4b40007f<>+20(SB)/4, $0x4b40007f
+DATA words4b40007f<>+24(SB)/4, $0x4b40007f
+DATA words4b40007f<>+28(SB)/4, $0x4b40007f
+GLOBL words4b40007f<>(SB), RODATA|NOPTR, $32
+
+DATA wordsc120f9b8<>+0(SB)/4, $0xc120f9b8
+DATA wordsc120f9b8<>+4(SB)/4, $0xc120f9b8
+DATA wordsc120f9b8<>+8(SB)/4, $0xc120f9b8
+DATA wordsc120f9b8<>+12(SB)/4, $0xc120f9b8
+DATA wordsc120f9b8<>+16(SB)/4, $0xc120f9b8
+DATA wordsc120f9b8<>+20(SB)/4, $0xc120f9b8
+DATA wordsc120f9b8<>+24(SB)/4, $0xc120f9b8
+DATA wordsc120f9b8<>+28(SB)/4, $0xc120f9b8
+GLOBL wordsc120f9b8<>(SB), RODATA|NOPTR, $32
+
+DATA words41207f57<>+0(SB)/4, $0x41207f57
+DATA words41207f57<>+4(SB)/4, $0x41207f57
+DATA words41207f57<>+8(SB)/4, $0x41207f57
+DATA words41207f57<>+12(SB)/4, $0x41207f57
+DATA words41207f57<>+16(SB)/4, $0x41207f57
+DATA words41207f57<>+20(SB)/4, $0x41207f57
+DATA words41207f57<>+24(SB)/4, $0x41207f57
+DATA words41207f57<>+28(SB)/4, $0x41207f57
+GLOBL words41207f57<>(SB), RODATA|NOPTR, $32
+
+// func avx2QuickGELU(x *float32, ld int, rows int, cols int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·avx2QuickGELU(SB), NOSPLIT, $0-32
+	MOVQ    x+0(FP), DI
+	MOVQ    ld+8(FP), SI
+	MOVQ    rows+16(FP), DX
+	MOVQ    cols+24(FP), BX
+	SHLQ    $0x02, SI
+	MOVQ    BX, CX
+	ANDQ    $0x00000007, CX
+	NEGQ    CX
+	LEAQ    masks<>+0(SB), AX
+	VMOVUPS 32(AX)(CX*4), Y15
+
+row:
+	MOVQ DI, R8
+	MOVQ BX, R9
+	SUBQ $0x00000008, R9
+	JLT  columnsSingle
+
+columns:
+	VMOVUPS     (R8), Y0
+	VMOVUPS     wordsc25083aa<>+0(SB), Y1
+	VMAXPS      Y0, Y1, Y1
+	VMOVUPS     words424ee2a3<>+0(SB), Y5
+	VMINPS      Y1, Y5, Y5
+	VMOVUPS     wordsc01d265f<>+0(SB), Y2
+	VFMADD213PS words4b40007f<>+0(SB), Y5, Y2
+	VSUBPS      words4b40007f<>+0(SB), Y2, Y3
+	VFMSUB231PS wordsc01d265f<>+0(SB), Y5, Y3
+	VFMADD231PS words32e04765<>+0(SB), Y5, Y3
+	VMOVUPS     words3920fdda<>+0(SB), Y4
+	VFMADD213PS words3aaf9f29<>+0(SB), Y3, Y4
+	VFMADD213PS words3c1d96a6<>+0(SB), Y3, Y4
+	VFMADD213PS words3d635774<>+0(SB), Y3, Y4
+	VFMADD213PS words3e75fdee<>+0(SB), Y3, Y4
+	VFMADD213PS words3f317218<>+0(SB), Y3, Y4
+	VFMADD213PS words3f800000<>+0(SB), Y3, Y4
+	VPSLLD      $0x17, Y2, Y2
+	VMULPS      Y2, Y4, Y4
+	VADDPS      words3f800000<>+0(SB), Y4, Y4
+	VDIVPS      Y4, Y1, Y1
+	VMOVUPS     Y1, (R8)
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x00000008, R9
+	JGE         columns
+
+columnsSingle:
+	ADDQ        $0x00000008, R9
+	JZ          columnsDone
+	VMASKMOVPS  (R8), Y15, Y0
+	VMOVUPS     wordsc25083aa<>+0(SB), Y1
+	VMAXPS      Y0, Y1, Y1
+	VMOVUPS     words424ee2a3<>+0(SB), Y5
+	VMINPS      Y1, Y5, Y5
+	VMOVUPS     wordsc01d265f<>+0(SB), Y2
+	VFMADD213PS words4b40007f<>+0(SB), Y5, Y2
+	VSUBPS      words4b40007f<>+0(SB), Y2, Y3
+	VFMSUB231PS wordsc01d265f<>+0(SB), Y5, Y3
+	VFMADD231PS words32e04765<>+0(SB), Y5, Y3
+	VMOVUPS     words3920fdda<>+0(SB), Y4
+	VFMADD213PS words3aaf9f29<>+0(SB), Y3, Y4
+	VFMADD213PS words3c1d96a6<>+0(SB), Y3, Y4
+	VFMADD213PS words3d635774<>+0(SB), Y3, Y4
+	VFMADD213PS words3e75fdee<>+0(SB), Y3, Y4
+	VFMADD213PS words3f317218<>+0(SB), Y3, Y4
+	VFMADD213PS words3f800000<>+0(SB), Y3, Y4
+	VPSLLD      $0x17, Y2, Y2
+	VMULPS      Y2, Y4, Y4
+	VADDPS      words3f800000<>+0(SB), Y4, Y4
+	VDIVPS      Y4, Y1, Y1
+	VMASKMOVPS  Y1, Y15, (R8)
+
+columnsDone:
+	ADDQ SI, DI
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+DATA wordsc01d265f<>+0(SB)/4, $0xc01d265f
+DATA wordsc01d265f<>+4(SB)/4, $0xc01d265f
+DATA wordsc01d265f<>+8(SB)/4, $0xc01d265f
+DATA wordsc01d265f<>+12(SB)/4, $0xc01d265f
+DATA wordsc01d265f<>+16(SB)/4, $0xc01d265f
+DATA wordsc01d265f<>+20(SB)/4, $0xc01d265f
+DATA wordsc01d265f<>+24(SB)/4, $0xc01d265f
+DATA wordsc01d265f<>+28(SB)/4, $0xc01d265f
+GLOBL wordsc01d265f<>(SB), RODATA|NOPTR, $32
+
+DATA words32e04765<>+0(SB)/4, $0x32e04765
+DATA words32e04765<>+4(SB)/4, $0x32e04765
+DATA words32e04765<>+8(SB)/4, $0x32e04765
+DATA words32e04765<>+12(SB)/4, $0x32e04765
+DATA words32e04765<>+16(SB)/4, $0x32e04765
+DATA words32e04765<>+20(SB)/4, $0x32e04765
+DATA words32e04765<>+24(SB)/4, $0x32e04765
+DATA words32e04765<>+28(SB)/4, $0x32e04765
+GLOBL words32e04765<>(SB), RODATA|NOPTR, $32
+
+DATA wordsc25083aa<>+0(SB)/4, $0xc25083aa
+DATA wordsc25083aa<>+4(SB)/4, $0xc25083aa
+DATA wordsc25083aa<>+8(SB)/4, $0xc25083aa
+DATA wordsc25083aa<>+12(SB)/4, $0xc25083aa
+DATA wordsc25083aa<>+16(SB)/4, $0xc25083aa
+DATA wordsc25083aa<>+20(SB)/4, $0xc25083aa
+DATA wordsc25083aa<>+24(SB)/4, $0xc25083aa
+DATA wordsc25083aa<>+28(SB)/4, $0xc25083aa
+GLOBL wordsc25083aa<>(SB), RODATA|NOPTR, $32
+
+DATA words424ee2a3<>+0(SB)/4, $0x424ee2a3
+DATA words424ee2a3<>+4(SB)/4, $0x424ee2a3
+DATA words424ee2a3<>+8(SB)/4, $0x424ee2a3
+DATA words424ee2a3<>+12(SB)/4, $0x424ee2a3
+DATA words424ee2a3<>+16(SB)/4, $0x424ee2a3
+DATA words424ee2a3<>+20(SB)/4, $0x424ee2a3
+DATA words424ee2a3<>+24(SB)/4, $0x424ee2a3
+DATA words424ee2a3<>+28(SB)/4, $0x424ee2a3
+GLOBL words424ee2a3<>(SB), RODATA|NOPTR, $32
+
+// func avx2LayerNorm(dst *float32, src *float32, gamma *float32, beta *float32, n int, eps float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·avx2LayerNorm(SB), NOSPLIT, $0-44
+	MOVQ         src+8(FP), SI
+	MOVQ         n+32(FP), BX
+	MOVQ         BX, CX
+	ANDQ         $0x00000007, CX
+	NEGQ         CX
+	LEAQ         masks<>+0(SB), AX
+	VMOVUPS      32(AX)(CX*4), Y15
+	VCVTSI2SSQ   BX, X3, X3
+	VBROADCASTSS X3, Y2
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VXORPS       Y8, Y8, Y8
+	VXORPS       Y9, Y9, Y9
+	MOVQ         SI, R8
+	MOVQ         BX, R9
+	SUBQ         $0x00000020, R9
+	JLT          meanSingle
+
+mean:
+	VMOVUPS (R8), Y3
+	VADDPS  Y3, Y6, Y6
+	VMOVUPS 32(R8), Y3
+	VADDPS  Y3, Y7, Y7
+	VMOVUPS 64(R8), Y3
+	VADDPS  Y3, Y8, Y8
+	VMOVUPS 96(R8), Y3
+	VADDPS  Y3, Y9, Y9
+	ADDQ    $0x00000080, R8
+	SUBQ    $0x00000020, R9
+	JGE     mean
+
+meanSingle:
+	ADDQ $0x00000018, R9
+	JLT  meanTail
+
+meanNext:
+	VMOVUPS (R8), Y3
+	VADDPS  Y3, Y6, Y6
+	ADDQ    $0x00000020, R8
+	SUBQ    $0x00000008, R9
+	JGE     meanNext
+
+meanTail:
+	ADDQ       $0x00000008, R9
+	JZ         meanDone
+	VMASKMOVPS (R8), Y15, Y3
+	VADDPS     Y3, Y6, Y6
+
+meanDone:
+	VADDPS     Y7, Y6, Y6
+	VADDPS     Y9, Y8, Y8
+	VADDPS     Y8, Y6, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y3
+	VADDPS     Y3, Y0, Y0
+	VPERMILPS  $0x4e, Y0, Y3
+	VADDPS     Y3, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y3
+	VADDPS     Y3, Y0, Y0
+	VDIVPS     Y2, Y0, Y0
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	MOVQ       SI, R8
+	MOVQ       BX, R9
+	SUBQ       $0x00000020, R9
+	JLT        varianceSingle
+
+variance:
+	VMOVUPS     (R8), Y3
+	VSUBPS      Y0, Y3, Y3
+	VFMADD231PS Y3, Y3, Y6
+	VMOVUPS     32(R8), Y3
+	VSUBPS      Y0, Y3, Y3
+	VFMADD231PS Y3, Y3, Y7
+	VMOVUPS     64(R8), Y3
+	VSUBPS      Y0, Y3, Y3
+	VFMADD231PS Y3, Y3, Y8
+	VMOVUPS     96(R8), Y3
+	VSUBPS      Y0, Y3, Y3
+	VFMADD231PS Y3, Y3, Y9
+	ADDQ        $0x00000080, R8
+	SUBQ        $0x00000020, R9
+	JGE         variance
+
+varianceSingle:
+	ADDQ $0x00000018, R9
+	JLT  varianceTail
+
+varianceNext:
+	VMOVUPS     (R8), Y3
+	VSUBPS      Y0, Y3, Y3
+	VFMADD231PS Y3, Y3, Y6
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x00000008, R9
+	JGE         varianceNext
+
+varianceTail:
+	ADDQ        $0x00000008, R9
+	JZ          varianceDone
+	VMASKMOVPS  (R8), Y15, Y3
+	VBLENDVPS   Y15, Y3, Y0, Y3
+	VSUBPS      Y0, Y3, Y3
+	VFMADD231PS Y3, Y3, Y6
+
+varianceDone:
+	VADDPS       Y7, Y6, Y6
+	VADDPS       Y9, Y8, Y8
+	VADDPS       Y8, Y6, Y1
+	VPERM2F128   $0x01, Y1, Y1, Y3
+	VADDPS       Y3, Y1, Y1
+	VPERMILPS    $0x4e, Y1, Y3
+	VADDPS       Y3, Y1, Y1
+	VPERMILPS    $0xb1, Y1, Y3
+	VADDPS       Y3, Y1, Y1
+	VDIVPS       Y2, Y1, Y1
+	VBROADCASTSS eps+40(FP), Y3
+	VADDPS       Y3, Y1, Y1
+	VSQRTPS      Y1, Y1
+	VMOVUPS      words3f800000<>+0(SB), Y3
+	VDIVPS       Y1, Y3, Y1
+	MOVQ         dst+0(FP), DI
+	MOVQ         gamma+16(FP), DX
+	MOVQ         beta+24(FP), AX
+	SUBQ         $0x00000008, BX
+	JLT          normaliseSingle
+
+normalise:
+	VMOVUPS     (SI), Y3
+	VMOVUPS     (DX), Y4
+	VMOVUPS     (AX), Y5
+	VSUBPS      Y0, Y3, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD213PS Y5, Y4, Y3
+	VMOVUPS     Y3, (DI)
+	ADDQ        $0x00000020, SI
+	ADDQ        $0x00000020, DX
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, DI
+	SUBQ        $0x00000008, BX
+	JGE         normalise
+
+normaliseSingle:
+	ADDQ        $0x00000008, BX
+	JZ          normaliseDone
+	VMASKMOVPS  (SI), Y15, Y3
+	VMASKMOVPS  (DX), Y15, Y4
+	VMASKMOVPS  (AX), Y15, Y5
+	VSUBPS      Y0, Y3, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD213PS Y5, Y4, Y3
+	VMASKMOVPS  Y3, Y15, (DI)
+
+normaliseDone:
+	VZEROUPPER
+	RET
+
+// func avx2Softmax(p *float32, n int, scale float32) (sum float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·avx2Softmax(SB), NOSPLIT, $0-28
+	MOVQ         p+0(FP), DI
+	MOVQ         n+8(FP), BX
+	MOVQ         BX, CX
+	ANDQ         $0x00000007, CX
+	NEGQ         CX
+	LEAQ         masks<>+0(SB), AX
+	VMOVUPS      32(AX)(CX*4), Y15
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS (DI), Y1
+	VBROADCASTSS (DI), Y2
+	VBROADCASTSS (DI), Y4
+	MOVQ         DI, R8
+	MOVQ         BX, R9
+	SUBQ         $0x00000020, R9
+	JLT          maxSingle
+
+max:
+	VMOVUPS (R8), Y5
+	VMAXPS  Y5, Y0, Y0
+	VMOVUPS 32(R8), Y5
+	VMAXPS  Y5, Y1, Y1
+	VMOVUPS 64(R8), Y5
+	VMAXPS  Y5, Y2, Y2
+	VMOVUPS 96(R8), Y5
+	VMAXPS  Y5, Y4, Y4
+	ADDQ    $0x00000080, R8
+	SUBQ    $0x00000020, R9
+	JGE     max
+
+maxSingle:
+	ADDQ $0x00000018, R9
+	JLT  maxTail
+
+maxNext:
+	VMOVUPS (R8), Y5
+	VMAXPS  Y5, Y0, Y0
+	ADDQ    $0x00000020, R8
+	SUBQ    $0x00000008, R9
+	JGE     maxNext
+
+maxTail:
+	ADDQ       $0x00000008, R9
+	JZ         maxDone
+	VMASKMOVPS (R8), Y15, Y5
+	VBLENDVPS  Y15, Y5, Y0, Y5
+	VMAXPS     Y5, Y0, Y0
+
+maxDone:
+	VMAXPS       Y1, Y0, Y0
+	VMAXPS       Y2, Y0, Y0
+	VMAXPS       Y4, Y0, Y0
+	VPERM2F128   $0x01, Y0, Y0, Y5
+	VMAXPS       Y5, Y0, Y0
+	VPERMILPS    $0x4e, Y0, Y5
+	VMAXPS       Y5, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y5
+	VMAXPS       Y5, Y0, Y0
+	VBROADCASTSS scale+16(FP), Y5
+	VMULPS       words3fb8aa3b<>+0(SB), Y5, Y1
+	VMOVAPS      Y1, Y2
+	VFMSUB231PS  words3fb8aa3b<>+0(SB), Y5, Y2
+	VFMADD231PS  words32a57060<>+0(SB), Y5, Y2
+
+	// Differences below the limit give 0; to bound them keeps -Inf out of the products.
+	VMOVUPS wordsc2fe0000<>+0(SB), Y3
+	VDIVPS  Y1, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y9, Y9, Y9
+	MOVQ    DI, R8
+	MOVQ    BX, R9
+	SUBQ    $0x00000008, R9
+	JLT     expSingle
+
+exp:
+	VMOVUPS     (R8), Y5
+	VSUBPS      Y0, Y5, Y5
+	VMAXPS      Y5, Y3, Y5
+	VMOVUPS     Y1, Y6
+	VFMADD213PS words4b40007f<>+0(SB), Y5, Y6
+	VSUBPS      words4b40007f<>+0(SB), Y6, Y7
+	VFMSUB231PS Y1, Y5, Y7
+	VFMADD231PS Y2, Y5, Y7
+	VMOVUPS     words3920fdda<>+0(SB), Y8
+	VFMADD213PS words3aaf9f29<>+0(SB), Y7, Y8
+	VFMADD213PS words3c1d96a6<>+0(SB), Y7, Y8
+	VFMADD213PS words3d635774<>+0(SB), Y7, Y8
+	VFMADD213PS words3e75fdee<>+0(SB), Y7, Y8
+	VFMADD213PS words3f317218<>+0(SB), Y7, Y8
+	VFMADD213PS words3f800000<>+0(SB), Y7, Y8
+	VPSLLD      $0x17, Y6, Y6
+	VMULPS      Y6, Y8, Y8
+	VMOVUPS     Y8, (R8)
+	VADDPS      Y8, Y4, Y4
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x00000008, R9
+	JGE         exp
+
+expSingle:
+	ADDQ        $0x00000008, R9
+	JZ          expDone
+	VMASKMOVPS  (R8), Y15, Y5
+	VSUBPS      Y0, Y5, Y5
+	VMAXPS      Y5, Y3, Y5
+	VMOVUPS     Y1, Y6
+	VFMADD213PS words4b40007f<>+0(SB), Y5, Y6
+	VSUBPS      words4b40007f<>+0(SB), Y6, Y7
+	VFMSUB231PS Y1, Y5, Y7
+	VFMADD231PS Y2, Y5, Y7
+	VMOVUPS     words3920fdda<>+0(SB), Y8
+	VFMADD213PS words3aaf9f29<>+0(SB), Y7, Y8
+	VFMADD213PS words3c1d96a6<>+0(SB), Y7, Y8
+	VFMADD213PS words3d635774<>+0(SB), Y7, Y8
+	VFMADD213PS words3e75fdee<>+0(SB), Y7, Y8
+	VFMADD213PS words3f317218<>+0(SB), Y7, Y8
+	VFMADD213PS words3f800000<>+0(SB), Y7, Y8
+	VPSLLD      $0x17, Y6, Y6
+	VMULPS      Y6, Y8, Y8
+	VMASKMOVPS  Y8, Y15, (R8)
+	VBLENDVPS   Y15, Y8, Y9, Y8
+	VADDPS      Y8, Y4, Y4
+
+expDone:
+	VPERM2F128 $0x01, Y4, Y4, Y5
+	VADDPS     Y5, Y4, Y4
+	VPERMILPS  $0x4e, Y4, Y5
+	VADDPS     Y5, Y4, Y4
+	VPERMILPS  $0xb1, Y4, Y5
+	VADDPS     Y5, Y4, Y4
+	VMOVSS     X4, sum+24(FP)
+	VZEROUPPER
+	RET
+
+DATA words3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA words3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA words3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA words3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA words3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA words3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA words3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA words3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+GLOBL words3fb8aa3b<>(SB), RODATA|NOPTR, $32
+
+DATA words32a57060<>+0(SB)/4, $0x32a57060
+DATA words32a57060<>+4(SB)/4, $0x32a57060
+DATA words32a57060<>+8(SB)/4, $0x32a57060
+DATA words32a57060<>+12(SB)/4, $0x32a57060
+DATA words32a57060<>+16(SB)/4, $0x32a57060
+DATA words32a57060<>+20(SB)/4, $0x32a57060
+DATA words32a57060<>+24(SB)/4, $0x32a57060
+DATA words32a57060<>+28(SB)/4, $0x32a57060
+GLOBL words32a57060<>(SB), RODATA|NOPTR, $32
+
+DATA wordsc2fe0000<>+0(SB)/4, $0xc2fe0000
+DATA wordsc2fe0000<>+4(SB)/4, $0xc2fe0000
+DATA wordsc2fe0000<>+8(SB)/4, $0xc2fe0000
+DATA wordsc2fe0000<>+12(SB)/4, $0xc2fe0000
+DATA wordsc2fe0000<>+16(SB)/4, $0xc2fe0000
+DATA wordsc2fe0000<>+20(SB)/4, $0xc2fe0000
+DATA wordsc2fe0000<>+24(SB)/4, $0xc2fe0000
+DATA wordsc2fe0000<>+28(SB)/4, $0xc2fe0000
+GLOBL wordsc2fe0000<>(SB), RODATA|NOPTR, $32
+
+// func avx2Scale(dst *float32, src *float32, n int, s float32)
+// Requires: AVX
+TEXT ·avx2Scale(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), DI
+	MOVQ         src+8(FP), SI
+	MOVQ         n+16(FP), BX
+	MOVQ         BX, CX
+	ANDQ         $0x00000007, CX
+	NEGQ         CX
+	LEAQ         masks<>+0(SB), AX
+	VMOVUPS      32(AX)(CX*4), Y15
+	VBROADCASTSS s+24(FP), Y1
+	SUBQ         $0x00000008, BX
+	JLT          scaleSingle
+
+scale:
+	VMOVUPS (SI), Y0
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x00000020, SI
+	ADDQ    $0x00000020, DI
+	SUBQ    $0x00000008, BX
+	JGE     scale
+
+scaleSingle:
+	ADDQ       $0x00000008, BX
+	JZ         scaleDone
+	VMASKMOVPS (SI), Y15, Y0
+	VMULPS     Y1, Y0, Y0
+	VMASKMOVPS Y0, Y15, (DI)
+
+scaleDone:
+	VZEROUPPER
+	RET
+
+// func avx2Transpose8(dst *float32, ldd int, src *float32, lds int, blocks int)
+// Requires: AVX
+TEXT ·avx2Transpose8(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ ldd+8(FP), DX
+	MOVQ src+16(FP), SI
+	MOVQ lds+24(FP), BX
+	MOVQ blocks+32(FP), CX
+	SHLQ $0x02, DX
+	SHLQ $0x02, BX
+	LEAQ (BX)(BX*2), R8
+	LEAQ (DX)(DX*2), R9
+
+block:
+	LEAQ        (SI)(BX*4), R10
+	MOVQ        DI, R11
+	VMOVUPS     (SI), X0
+	VINSERTF128 $0x01, (R10), Y0, Y0
+	VMOVUPS     (SI)(BX*1), X1
+	VINSERTF128 $0x01, (R10)(BX*1), Y1, Y1
+	VMOVUPS     (SI)(BX*2), X2
+	VINSERTF128 $0x01, (R10)(BX*2), Y2, Y2
+	VMOVUPS     (SI)(R8*1), X3
+	VINSERTF128 $0x01, (R10)(R8*1), Y3, Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y5
+	VUNPCKLPS   Y3, Y2, Y6
+	VUNPCKHPS   Y3, Y2, Y7
+	VUNPCKLPD   Y6, Y4, Y0
+	VUNPCKHPD   Y6, Y4, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y3
+	VMOVUPS     Y0, (R11)
+	VMOVUPS     Y1, (R11)(DX*1)
+	VMOVUPS     Y2, (R11)(DX*2)
+	VMOVUPS     Y3, (R11)(R9*1)
+	LEAQ        (R11)(DX*4), R11
+	VMOVUPS     16(SI), X8
+	VINSERTF128 $0x01, 16(R10), Y8, Y8
+	VMOVUPS     16(SI)(BX*1), X9
+	VINSERTF128 $0x01, 16(R10)(BX*1), Y9, Y9
+	VMOVUPS     16(SI)(BX*2), X10
+	VINSERTF128 $0x01, 16(R10)(BX*2), Y10, Y10
+	VMOVUPS     16(SI)(R8*1), X11
+	VINSERTF128 $0x01, 16(R10)(R8*1), Y11, Y11
+	VUNPCKLPS   Y9, Y8, Y12
+	VUNPCKHPS   Y9, Y8, Y13
+	VUNPCKLPS   Y11, Y10, Y14
+	VUNPCKHPS   Y11, Y10, Y15
+	VUNPCKLPD   Y14, Y12, Y8
+	VUNPCKHPD   Y14, Y12, Y9
+	VUNPCKLPD   Y15, Y13, Y10
+	VUNPCKHPD   Y15, Y13, Y11
+	VMOVUPS     Y8, (R11)
+	VMOVUPS     Y9, (R11)(DX*1)
+	VMOVUPS     Y10, (R11)(DX*2)
+	VMOVUPS     Y11, (R11)(R9*1)
+	LEAQ        (R11)(DX*4), R11
+	LEAQ        (SI)(BX*8), SI
+	ADDQ        $0x20, DI
+	DECQ        CX
+	JNZ         block
+	VZEROUPPER
+	RET
+
 // func avx2Peak(n int) (flops int)
 // Requires: AVX, FMA3
 TEXT ·avx2Peak(SB), NOSPLIT, $0-16

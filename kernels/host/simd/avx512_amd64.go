@@ -47,4 +47,22 @@ func avx512Tile13(k int, a *float32, lda int, b *float32, c *float32, ldc int, b
 func avx512Tile14(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
 
 //go:noescape
+func avx512GELU(x *float32, ld int, rows int, cols int)
+
+//go:noescape
+func avx512GELUTanh(x *float32, ld int, rows int, cols int)
+
+//go:noescape
+func avx512QuickGELU(x *float32, ld int, rows int, cols int)
+
+//go:noescape
+func avx512LayerNorm(dst *float32, src *float32, gamma *float32, beta *float32, n int, eps float32)
+
+//go:noescape
+func avx512Softmax(p *float32, n int, scale float32) (sum float32)
+
+//go:noescape
+func avx512Scale(dst *float32, src *float32, n int, s float32)
+
+//go:noescape
 func avx512Peak(n int) (flops int)

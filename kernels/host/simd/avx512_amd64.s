@@ -3506,6 +3506,768 @@ store:
 	VZEROUPPER
 	RET
 
+// func avx512GELU(x *float32, ld int, rows int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·avx512GELU(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), DI
+	MOVQ         ld+8(FP), SI
+	MOVQ         rows+16(FP), DX
+	MOVQ         cols+24(FP), BX
+	SHLQ         $0x02, SI
+	MOVQ         BX, CX
+	ANDQ         $0x0000000f, CX
+	MOVL         $0x00000001, AX
+	SHLL         CL, AX
+	DECL         AX
+	KMOVW        AX, K1
+	VBROADCASTSS word7fffffff<>+0(SB), Z2
+	VBROADCASTSS word00000000<>+0(SB), Z3
+	VBROADCASTSS word413249ba<>+0(SB), Z4
+	VBROADCASTSS wordbf935766<>+0(SB), Z5
+	VBROADCASTSS wordbeeb1e8a<>+0(SB), Z6
+	VBROADCASTSS wordbd56d3fb<>+0(SB), Z7
+	VBROADCASTSS word3be3bf48<>+0(SB), Z8
+	VBROADCASTSS word367e5fca<>+0(SB), Z9
+	VBROADCASTSS wordb99554f2<>+0(SB), Z10
+	VBROADCASTSS word38a56a5e<>+0(SB), Z11
+	VBROADCASTSS wordb7412e7d<>+0(SB), Z12
+	VBROADCASTSS word35768b31<>+0(SB), Z13
+	VBROADCASTSS wordb3068444<>+0(SB), Z14
+	VBROADCASTSS word4b40007e<>+0(SB), Z15
+	VBROADCASTSS word3f800000<>+0(SB), Z16
+	VBROADCASTSS word3f317218<>+0(SB), Z17
+	VBROADCASTSS word3e75fdee<>+0(SB), Z18
+	VBROADCASTSS word3d635774<>+0(SB), Z19
+	VBROADCASTSS word3c1d96a6<>+0(SB), Z20
+	VBROADCASTSS word3aaf9f29<>+0(SB), Z21
+	VBROADCASTSS word3920fdda<>+0(SB), Z22
+
+row:
+	MOVQ DI, R8
+	MOVQ BX, R9
+	SUBQ $0x00000010, R9
+	JLT  columnsSingle
+
+columns:
+	VMOVUPS      (R8), Z0
+	VANDPS       Z2, Z0, Z1
+	VMOVUPS      Z4, Z26
+	VMINPS       Z1, Z26, Z26
+	VMOVUPS      Z14, Z27
+	VFMADD213PS  Z13, Z26, Z27
+	VFMADD213PS  Z12, Z26, Z27
+	VFMADD213PS  Z11, Z26, Z27
+	VFMADD213PS  Z10, Z26, Z27
+	VFMADD213PS  Z9, Z26, Z27
+	VFMADD213PS  Z8, Z26, Z27
+	VFMADD213PS  Z7, Z26, Z27
+	VFMADD213PS  Z6, Z26, Z27
+	VFMADD213PS  Z5, Z26, Z27
+	VMOVUPS      Z27, Z23
+	VFMADD213PS  Z15, Z26, Z23
+	VSUBPS       Z15, Z23, Z24
+	VFMSUB231PS  Z27, Z26, Z24
+	VMOVUPS      Z22, Z25
+	VFMADD213PS  Z21, Z24, Z25
+	VFMADD213PS  Z20, Z24, Z25
+	VFMADD213PS  Z19, Z24, Z25
+	VFMADD213PS  Z18, Z24, Z25
+	VFMADD213PS  Z17, Z24, Z25
+	VFMADD213PS  Z16, Z24, Z25
+	VPSLLD       $0x17, Z23, Z23
+	VMULPS       Z23, Z25, Z25
+	VMOVUPS      Z3, Z1
+	VMAXPS       Z0, Z1, Z1
+	VFNMADD231PS Z25, Z26, Z1
+	VMOVUPS      Z1, (R8)
+	ADDQ         $0x00000040, R8
+	SUBQ         $0x00000010, R9
+	JGE          columns
+
+columnsSingle:
+	ADDQ         $0x00000010, R9
+	JZ           columnsDone
+	VMOVUPS.Z    (R8), K1, Z0
+	VANDPS       Z2, Z0, Z1
+	VMOVUPS      Z4, Z26
+	VMINPS       Z1, Z26, Z26
+	VMOVUPS      Z14, Z27
+	VFMADD213PS  Z13, Z26, Z27
+	VFMADD213PS  Z12, Z26, Z27
+	VFMADD213PS  Z11, Z26, Z27
+	VFMADD213PS  Z10, Z26, Z27
+	VFMADD213PS  Z9, Z26, Z27
+	VFMADD213PS  Z8, Z26, Z27
+	VFMADD213PS  Z7, Z26, Z27
+	VFMADD213PS  Z6, Z26, Z27
+	VFMADD213PS  Z5, Z26, Z27
+	VMOVUPS      Z27, Z23
+	VFMADD213PS  Z15, Z26, Z23
+	VSUBPS       Z15, Z23, Z24
+	VFMSUB231PS  Z27, Z26, Z24
+	VMOVUPS      Z22, Z25
+	VFMADD213PS  Z21, Z24, Z25
+	VFMADD213PS  Z20, Z24, Z25
+	VFMADD213PS  Z19, Z24, Z25
+	VFMADD213PS  Z18, Z24, Z25
+	VFMADD213PS  Z17, Z24, Z25
+	VFMADD213PS  Z16, Z24, Z25
+	VPSLLD       $0x17, Z23, Z23
+	VMULPS       Z23, Z25, Z25
+	VMOVUPS      Z3, Z1
+	VMAXPS       Z0, Z1, Z1
+	VFNMADD231PS Z25, Z26, Z1
+	VMOVUPS      Z1, K1, (R8)
+
+columnsDone:
+	ADDQ SI, DI
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+DATA word7fffffff<>+0(SB)/4, $0x7fffffff
+GLOBL word7fffffff<>(SB), RODATA|NOPTR, $4
+
+DATA word00000000<>+0(SB)/4, $0x00000000
+GLOBL word00000000<>(SB), RODATA|NOPTR, $4
+
+DATA word413249ba<>+0(SB)/4, $0x413249ba
+GLOBL word413249ba<>(SB), RODATA|NOPTR, $4
+
+DATA wordbf935766<>+0(SB)/4, $0xbf935766
+GLOBL wordbf935766<>(SB), RODATA|NOPTR, $4
+
+DATA wordbeeb1e8a<>+0(SB)/4, $0xbeeb1e8a
+GLOBL wordbeeb1e8a<>(SB), RODATA|NOPTR, $4
+
+DATA wordbd56d3fb<>+0(SB)/4, $0xbd56d3fb
+GLOBL wordbd56d3fb<>(SB), RODATA|NOPTR, $4
+
+DATA word3be3bf48<>+0(SB)/4, $0x3be3bf48
+GLOBL word3be3bf48<>(SB), RODATA|NOPTR, $4
+
+DATA word367e5fca<>+0(SB)/4, $0x367e5fca
+GLOBL word367e5fca<>(SB), RODATA|NOPTR, $4
+
+DATA wordb99554f2<>+0(SB)/4, $0xb99554f2
+GLOBL wordb99554f2<>(SB), RODATA|NOPTR, $4
+
+DATA word38a56a5e<>+0(SB)/4, $0x38a56a5e
+GLOBL word38a56a5e<>(SB), RODATA|NOPTR, $4
+
+DATA wordb7412e7d<>+0(SB)/4, $0xb7412e7d
+GLOBL wordb7412e7d<>(SB), RODATA|NOPTR, $4
+
+DATA word35768b31<>+0(SB)/4, $0x35768b31
+GLOBL word35768b31<>(SB), RODATA|NOPTR, $4
+
+DATA wordb3068444<>+0(SB)/4, $0xb3068444
+GLOBL wordb3068444<>(SB), RODATA|NOPTR, $4
+
+DATA word4b40007e<>+0(SB)/4, $0x4b40007e
+GLOBL word4b40007e<>(SB), RODATA|NOPTR, $4
+
+DATA word3f800000<>+0(SB)/4, $0x3f800000
+GLOBL word3f800000<>(SB), RODATA|NOPTR, $4
+
+DATA word3f317218<>+0(SB)/4, $0x3f317218
+GLOBL word3f317218<>(SB), RODATA|NOPTR, $4
+
+DATA word3e75fdee<>+0(SB)/4, $0x3e75fdee
+GLOBL word3e75fdee<>(SB), RODATA|NOPTR, $4
+
+DATA word3d635774<>+0(SB)/4, $0x3d635774
+GLOBL word3d635774<>(SB), RODATA|NOPTR, $4
+
+DATA word3c1d96a6<>+0(SB)/4, $0x3c1d96a6
+GLOBL word3c1d96a6<>(SB), RODATA|NOPTR, $4
+
+DATA word3aaf9f29<>+0(SB)/4, $0x3aaf9f29
+GLOBL word3aaf9f29<>(SB), RODATA|NOPTR, $4
+
+DATA word3920fdda<>+0(SB)/4, $0x3920fdda
+GLOBL word3920fdda<>(SB), RODATA|NOPTR, $4
+
+// func avx512GELUTanh(x *float32, ld int, rows int, cols int)
+// Requires: AVX, AVX512F
+TEXT ·avx512GELUTanh(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), DI
+	MOVQ         ld+8(FP), SI
+	MOVQ         rows+16(FP), DX
+	MOVQ         cols+24(FP), BX
+	SHLQ         $0x02, SI
+	MOVQ         BX, CX
+	ANDQ         $0x0000000f, CX
+	MOVL         $0x00000001, AX
+	SHLL         CL, AX
+	DECL         AX
+	KMOVW        AX, K1
+	VBROADCASTSS wordc0135761<>+0(SB), Z2
+	VBROADCASTSS wordbdd2d3e8<>+0(SB), Z3
+	VBROADCASTSS word4b40007f<>+0(SB), Z4
+	VBROADCASTSS word3f800000<>+0(SB), Z5
+	VBROADCASTSS word3f317218<>+0(SB), Z6
+	VBROADCASTSS word3e75fdee<>+0(SB), Z7
+	VBROADCASTSS word3d635774<>+0(SB), Z8
+	VBROADCASTSS word3c1d96a6<>+0(SB), Z9
+	VBROADCASTSS word3aaf9f29<>+0(SB), Z10
+	VBROADCASTSS word3920fdda<>+0(SB), Z11
+	VBROADCASTSS wordc120f9b8<>+0(SB), Z17
+	VBROADCASTSS word41207f57<>+0(SB), Z18
+
+row:
+	MOVQ DI, R8
+	MOVQ BX, R9
+	SUBQ $0x00000010, R9
+	JLT  columnsSingle
+
+columns:
+	VMOVUPS     (R8), Z0
+	VMOVUPS     Z17, Z1
+	VMAXPS      Z0, Z1, Z1
+	VMOVUPS     Z18, Z19
+	VMINPS      Z1, Z19, Z19
+	VMULPS      Z19, Z19, Z15
+	VMOVUPS     Z3, Z16
+	VFMADD213PS Z2, Z15, Z16
+	VMOVUPS     Z16, Z12
+	VFMADD213PS Z4, Z19, Z12
+	VSUBPS      Z4, Z12, Z13
+	VFMSUB231PS Z16, Z19, Z13
+	VMOVUPS     Z11, Z14
+	VFMADD213PS Z10, Z13, Z14
+	VFMADD213PS Z9, Z13, Z14
+	VFMADD213PS Z8, Z13, Z14
+	VFMADD213PS Z7, Z13, Z14
+	VFMADD213PS Z6, Z13, Z14
+	VFMADD213PS Z5, Z13, Z14
+	VPSLLD      $0x17, Z12, Z12
+	VMULPS      Z12, Z14, Z14
+	VADDPS      Z5, Z14, Z14
+	VDIVPS      Z14, Z1, Z1
+	VMOVUPS     Z1, (R8)
+	ADDQ        $0x00000040, R8
+	SUBQ        $0x00000010, R9
+	JGE         columns
+
+columnsSingle:
+	ADDQ        $0x00000010, R9
+	JZ          columnsDone
+	VMOVUPS.Z   (R8), K1, Z0
+	VMOVUPS     Z17, Z1
+	VMAXPS      Z0, Z1, Z1
+	VMOVUPS     Z18, Z19
+	VMINPS      Z1, Z19, Z19
+	VMULPS      Z19, Z19, Z15
+	VMOVUPS     Z3, Z16
+	VFMADD213PS Z2, Z15, Z16
+	VMOVUPS     Z16, Z12
+	VFMADD213PS Z4, Z19, Z12
+	VSUBPS      Z4, Z12, Z13
+	VFMSUB231PS Z16, Z19, Z13
+	VMOVUPS     Z11, Z14
+	VFMADD213PS Z10, Z13, Z14
+	VFMADD213PS Z9, Z13, Z14
+	VFMADD213PS Z8, Z13, Z14
+	VFMADD213PS Z7, Z13, Z14
+	VFMADD213PS Z6, Z13, Z14
+	VFMADD213PS Z5, Z13, Z14
+	VPSLLD      $0x17, Z12, Z12
+	VMULPS      Z12, Z14, Z14
+	VADDPS      Z5, Z14, Z14
+	VDIVPS      Z14, Z1, Z1
+	VMOVUPS     Z1, K1, (R8)
+
+columnsDone:
+	ADDQ SI, DI
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+DATA wordc0135761<>+0(SB)/4, $0xc0135761
+GLOBL wordc0135761<>(SB), RODATA|NOPTR, $4
+
+DATA wordbdd2d3e8<>+0(SB)/4, $0xbdd2d3e8
+GLOBL wordbdd2d3e8<>(SB), RODATA|NOPTR, $4
+
+DATA word4b40007f<>+0(SB)/4, $0x4b40007f
+GLOBL word4b40007f<>(SB), RODATA|NOPTR, $4
+
+DATA wordc120f9b8<>+0(SB)/4, $0xc120f9b8
+GLOBL wordc120f9b8<>(SB), RODATA|NOPTR, $4
+
+DATA word41207f57<>+0(SB)/4, $0x41207f57
+GLOBL word41207f57<>(SB), RODATA|NOPTR, $4
+
+// func avx512QuickGELU(x *float32, ld int, rows int, cols int)
+// Requires: AVX, AVX512F
+TEXT ·avx512QuickGELU(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), DI
+	MOVQ         ld+8(FP), SI
+	MOVQ         rows+16(FP), DX
+	MOVQ         cols+24(FP), BX
+	SHLQ         $0x02, SI
+	MOVQ         BX, CX
+	ANDQ         $0x0000000f, CX
+	MOVL         $0x00000001, AX
+	SHLL         CL, AX
+	DECL         AX
+	KMOVW        AX, K1
+	VBROADCASTSS wordc01d265f<>+0(SB), Z2
+	VBROADCASTSS word32e04765<>+0(SB), Z3
+	VBROADCASTSS word4b40007f<>+0(SB), Z4
+	VBROADCASTSS word3f800000<>+0(SB), Z5
+	VBROADCASTSS word3f317218<>+0(SB), Z6
+	VBROADCASTSS word3e75fdee<>+0(SB), Z7
+	VBROADCASTSS word3d635774<>+0(SB), Z8
+	VBROADCASTSS word3c1d96a6<>+0(SB), Z9
+	VBROADCASTSS word3aaf9f29<>+0(SB), Z10
+	VBROADCASTSS word3920fdda<>+0(SB), Z11
+	VBROADCASTSS wordc25083aa<>+0(SB), Z15
+	VBROADCASTSS word424ee2a3<>+0(SB), Z16
+
+row:
+	MOVQ DI, R8
+	MOVQ BX, R9
+	SUBQ $0x00000010, R9
+	JLT  columnsSingle
+
+columns:
+	VMOVUPS     (R8), Z0
+	VMOVUPS     Z15, Z1
+	VMAXPS      Z0, Z1, Z1
+	VMOVUPS     Z16, Z17
+	VMINPS      Z1, Z17, Z17
+	VMOVUPS     Z2, Z12
+	VFMADD213PS Z4, Z17, Z12
+	VSUBPS      Z4, Z12, Z13
+	VFMSUB231PS Z2, Z17, Z13
+	VFMADD231PS Z3, Z17, Z13
+	VMOVUPS     Z11, Z14
+	VFMADD213PS Z10, Z13, Z14
+	VFMADD213PS Z9, Z13, Z14
+	VFMADD213PS Z8, Z13, Z14
+	VFMADD213PS Z7, Z13, Z14
+	VFMADD213PS Z6, Z13, Z14
+	VFMADD213PS Z5, Z13, Z14
+	VPSLLD      $0x17, Z12, Z12
+	VMULPS      Z12, Z14, Z14
+	VADDPS      Z5, Z14, Z14
+	VDIVPS      Z14, Z1, Z1
+	VMOVUPS     Z1, (R8)
+	ADDQ        $0x00000040, R8
+	SUBQ        $0x00000010, R9
+	JGE         columns
+
+columnsSingle:
+	ADDQ        $0x00000010, R9
+	JZ          columnsDone
+	VMOVUPS.Z   (R8), K1, Z0
+	VMOVUPS     Z15, Z1
+	VMAXPS      Z0, Z1, Z1
+	VMOVUPS     Z16, Z17
+	VMINPS      Z1, Z17, Z17
+	VMOVUPS     Z2, Z12
+	VFMADD213PS Z4, Z17, Z12
+	VSUBPS      Z4, Z12, Z13
+	VFMSUB231PS Z2, Z17, Z13
+	VFMADD231PS Z3, Z17, Z13
+	VMOVUPS     Z11, Z14
+	VFMADD213PS Z10, Z13, Z14
+	VFMADD213PS Z9, Z13, Z14
+	VFMADD213PS Z8, Z13, Z14
+	VFMADD213PS Z7, Z13, Z14
+	VFMADD213PS Z6, Z13, Z14
+	VFMADD213PS Z5, Z13, Z14
+	VPSLLD      $0x17, Z12, Z12
+	VMULPS      Z12, Z14, Z14
+	VADDPS      Z5, Z14, Z14
+	VDIVPS      Z14, Z1, Z1
+	VMOVUPS     Z1, K1, (R8)
+
+columnsDone:
+	ADDQ SI, DI
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+DATA wordc01d265f<>+0(SB)/4, $0xc01d265f
+GLOBL wordc01d265f<>(SB), RODATA|NOPTR, $4
+
+DATA word32e04765<>+0(SB)/4, $0x32e04765
+GLOBL word32e04765<>(SB), RODATA|NOPTR, $4
+
+DATA wordc25083aa<>+0(SB)/4, $0xc25083aa
+GLOBL wordc25083aa<>(SB), RODATA|NOPTR, $4
+
+DATA word424ee2a3<>+0(SB)/4, $0x424ee2a3
+GLOBL word424ee2a3<>(SB), RODATA|NOPTR, $4
+
+// func avx512LayerNorm(dst *float32, src *float32, gamma *float32, beta *float32, n int, eps float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·avx512LayerNorm(SB), NOSPLIT, $0-44
+	MOVQ         src+8(FP), SI
+	MOVQ         n+32(FP), BX
+	MOVQ         BX, CX
+	ANDQ         $0x0000000f, CX
+	MOVL         $0x00000001, AX
+	SHLL         CL, AX
+	DECL         AX
+	KMOVW        AX, K1
+	VBROADCASTSS word3f800000<>+0(SB), Z6
+	VCVTSI2SSQ   BX, X3, X3
+	VBROADCASTSS X3, Z2
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	MOVQ         SI, R8
+	MOVQ         BX, R9
+	SUBQ         $0x00000040, R9
+	JLT          meanSingle
+
+mean:
+	VMOVUPS (R8), Z3
+	VADDPS  Z3, Z7, Z7
+	VMOVUPS 64(R8), Z3
+	VADDPS  Z3, Z8, Z8
+	VMOVUPS 128(R8), Z3
+	VADDPS  Z3, Z9, Z9
+	VMOVUPS 192(R8), Z3
+	VADDPS  Z3, Z10, Z10
+	ADDQ    $0x00000100, R8
+	SUBQ    $0x00000040, R9
+	JGE     mean
+
+meanSingle:
+	ADDQ $0x00000030, R9
+	JLT  meanTail
+
+meanNext:
+	VMOVUPS (R8), Z3
+	VADDPS  Z3, Z7, Z7
+	ADDQ    $0x00000040, R8
+	SUBQ    $0x00000010, R9
+	JGE     meanNext
+
+meanTail:
+	ADDQ      $0x00000010, R9
+	JZ        meanDone
+	VMOVUPS.Z (R8), K1, Z3
+	VADDPS    Z3, Z7, Z7
+
+meanDone:
+	VADDPS     Z8, Z7, Z7
+	VADDPS     Z10, Z9, Z9
+	VADDPS     Z9, Z7, Z0
+	VSHUFF32X4 $0x4e, Z0, Z0, Z3
+	VADDPS     Z3, Z0, Z0
+	VSHUFF32X4 $0xb1, Z0, Z0, Z3
+	VADDPS     Z3, Z0, Z0
+	VPERMILPS  $0x4e, Z0, Z3
+	VADDPS     Z3, Z0, Z0
+	VPERMILPS  $0xb1, Z0, Z3
+	VADDPS     Z3, Z0, Z0
+	VDIVPS     Z2, Z0, Z0
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	MOVQ       SI, R8
+	MOVQ       BX, R9
+	SUBQ       $0x00000040, R9
+	JLT        varianceSingle
+
+variance:
+	VMOVUPS     (R8), Z3
+	VSUBPS      Z0, Z3, Z3
+	VFMADD231PS Z3, Z3, Z7
+	VMOVUPS     64(R8), Z3
+	VSUBPS      Z0, Z3, Z3
+	VFMADD231PS Z3, Z3, Z8
+	VMOVUPS     128(R8), Z3
+	VSUBPS      Z0, Z3, Z3
+	VFMADD231PS Z3, Z3, Z9
+	VMOVUPS     192(R8), Z3
+	VSUBPS      Z0, Z3, Z3
+	VFMADD231PS Z3, Z3, Z10
+	ADDQ        $0x00000100, R8
+	SUBQ        $0x00000040, R9
+	JGE         variance
+
+varianceSingle:
+	ADDQ $0x00000030, R9
+	JLT  varianceTail
+
+varianceNext:
+	VMOVUPS     (R8), Z3
+	VSUBPS      Z0, Z3, Z3
+	VFMADD231PS Z3, Z3, Z7
+	ADDQ        $0x00000040, R8
+	SUBQ        $0x00000010, R9
+	JGE         varianceNext
+
+varianceTail:
+	ADDQ        $0x00000010, R9
+	JZ          varianceDone
+	VMOVUPS.Z   (R8), K1, Z3
+	VBLENDMPS   Z3, Z0, K1, Z3
+	VSUBPS      Z0, Z3, Z3
+	VFMADD231PS Z3, Z3, Z7
+
+varianceDone:
+	VADDPS       Z8, Z7, Z7
+	VADDPS       Z10, Z9, Z9
+	VADDPS       Z9, Z7, Z1
+	VSHUFF32X4   $0x4e, Z1, Z1, Z3
+	VADDPS       Z3, Z1, Z1
+	VSHUFF32X4   $0xb1, Z1, Z1, Z3
+	VADDPS       Z3, Z1, Z1
+	VPERMILPS    $0x4e, Z1, Z3
+	VADDPS       Z3, Z1, Z1
+	VPERMILPS    $0xb1, Z1, Z3
+	VADDPS       Z3, Z1, Z1
+	VDIVPS       Z2, Z1, Z1
+	VBROADCASTSS eps+40(FP), Z3
+	VADDPS       Z3, Z1, Z1
+	VSQRTPS      Z1, Z1
+	VMOVUPS      Z6, Z3
+	VDIVPS       Z1, Z3, Z1
+	MOVQ         dst+0(FP), DI
+	MOVQ         gamma+16(FP), DX
+	MOVQ         beta+24(FP), AX
+	SUBQ         $0x00000010, BX
+	JLT          normaliseSingle
+
+normalise:
+	VMOVUPS     (SI), Z3
+	VMOVUPS     (DX), Z4
+	VMOVUPS     (AX), Z5
+	VSUBPS      Z0, Z3, Z3
+	VMULPS      Z1, Z3, Z3
+	VFMADD213PS Z5, Z4, Z3
+	VMOVUPS     Z3, (DI)
+	ADDQ        $0x00000040, SI
+	ADDQ        $0x00000040, DX
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, DI
+	SUBQ        $0x00000010, BX
+	JGE         normalise
+
+normaliseSingle:
+	ADDQ        $0x00000010, BX
+	JZ          normaliseDone
+	VMOVUPS.Z   (SI), K1, Z3
+	VMOVUPS.Z   (DX), K1, Z4
+	VMOVUPS.Z   (AX), K1, Z5
+	VSUBPS      Z0, Z3, Z3
+	VMULPS      Z1, Z3, Z3
+	VFMADD213PS Z5, Z4, Z3
+	VMOVUPS     Z3, K1, (DI)
+
+normaliseDone:
+	VZEROUPPER
+	RET
+
+// func avx512Softmax(p *float32, n int, scale float32) (sum float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·avx512Softmax(SB), NOSPLIT, $0-28
+	MOVQ         p+0(FP), DI
+	MOVQ         n+8(FP), BX
+	MOVQ         BX, CX
+	ANDQ         $0x0000000f, CX
+	MOVL         $0x00000001, AX
+	SHLL         CL, AX
+	DECL         AX
+	KMOVW        AX, K1
+	VBROADCASTSS word4b40007f<>+0(SB), Z6
+	VBROADCASTSS word3f800000<>+0(SB), Z7
+	VBROADCASTSS word3f317218<>+0(SB), Z8
+	VBROADCASTSS word3e75fdee<>+0(SB), Z9
+	VBROADCASTSS word3d635774<>+0(SB), Z10
+	VBROADCASTSS word3c1d96a6<>+0(SB), Z11
+	VBROADCASTSS word3aaf9f29<>+0(SB), Z12
+	VBROADCASTSS word3920fdda<>+0(SB), Z13
+	VBROADCASTSS word3fb8aa3b<>+0(SB), Z17
+	VBROADCASTSS word32a57060<>+0(SB), Z18
+	VBROADCASTSS wordc2fe0000<>+0(SB), Z19
+	VBROADCASTSS (DI), Z0
+	VBROADCASTSS (DI), Z1
+	VBROADCASTSS (DI), Z2
+	VBROADCASTSS (DI), Z4
+	MOVQ         DI, R8
+	MOVQ         BX, R9
+	SUBQ         $0x00000040, R9
+	JLT          maxSingle
+
+max:
+	VMOVUPS (R8), Z5
+	VMAXPS  Z5, Z0, Z0
+	VMOVUPS 64(R8), Z5
+	VMAXPS  Z5, Z1, Z1
+	VMOVUPS 128(R8), Z5
+	VMAXPS  Z5, Z2, Z2
+	VMOVUPS 192(R8), Z5
+	VMAXPS  Z5, Z4, Z4
+	ADDQ    $0x00000100, R8
+	SUBQ    $0x00000040, R9
+	JGE     max
+
+maxSingle:
+	ADDQ $0x00000030, R9
+	JLT  maxTail
+
+maxNext:
+	VMOVUPS (R8), Z5
+	VMAXPS  Z5, Z0, Z0
+	ADDQ    $0x00000040, R8
+	SUBQ    $0x00000010, R9
+	JGE     maxNext
+
+maxTail:
+	ADDQ      $0x00000010, R9
+	JZ        maxDone
+	VMOVUPS.Z (R8), K1, Z5
+	VBLENDMPS Z5, Z0, K1, Z5
+	VMAXPS    Z5, Z0, Z0
+
+maxDone:
+	VMAXPS       Z1, Z0, Z0
+	VMAXPS       Z2, Z0, Z0
+	VMAXPS       Z4, Z0, Z0
+	VSHUFF32X4   $0x4e, Z0, Z0, Z5
+	VMAXPS       Z5, Z0, Z0
+	VSHUFF32X4   $0xb1, Z0, Z0, Z5
+	VMAXPS       Z5, Z0, Z0
+	VPERMILPS    $0x4e, Z0, Z5
+	VMAXPS       Z5, Z0, Z0
+	VPERMILPS    $0xb1, Z0, Z5
+	VMAXPS       Z5, Z0, Z0
+	VBROADCASTSS scale+16(FP), Z5
+	VMULPS       Z17, Z5, Z1
+	VMOVAPS      Z1, Z2
+	VFMSUB231PS  Z17, Z5, Z2
+	VFMADD231PS  Z18, Z5, Z2
+
+	// Differences below the limit give 0; to bound them keeps -Inf out of the products.
+	VMOVUPS Z19, Z3
+	VDIVPS  Z1, Z3, Z3
+	VXORPS  Z4, Z4, Z4
+	VXORPS  Z20, Z20, Z20
+	MOVQ    DI, R8
+	MOVQ    BX, R9
+	SUBQ    $0x00000010, R9
+	JLT     expSingle
+
+exp:
+	VMOVUPS     (R8), Z5
+	VSUBPS      Z0, Z5, Z5
+	VMAXPS      Z5, Z3, Z5
+	VMOVUPS     Z1, Z14
+	VFMADD213PS Z6, Z5, Z14
+	VSUBPS      Z6, Z14, Z15
+	VFMSUB231PS Z1, Z5, Z15
+	VFMADD231PS Z2, Z5, Z15
+	VMOVUPS     Z13, Z16
+	VFMADD213PS Z12, Z15, Z16
+	VFMADD213PS Z11, Z15, Z16
+	VFMADD213PS Z10, Z15, Z16
+	VFMADD213PS Z9, Z15, Z16
+	VFMADD213PS Z8, Z15, Z16
+	VFMADD213PS Z7, Z15, Z16
+	VPSLLD      $0x17, Z14, Z14
+	VMULPS      Z14, Z16, Z16
+	VMOVUPS     Z16, (R8)
+	VADDPS      Z16, Z4, Z4
+	ADDQ        $0x00000040, R8
+	SUBQ        $0x00000010, R9
+	JGE         exp
+
+expSingle:
+	ADDQ        $0x00000010, R9
+	JZ          expDone
+	VMOVUPS.Z   (R8), K1, Z5
+	VSUBPS      Z0, Z5, Z5
+	VMAXPS      Z5, Z3, Z5
+	VMOVUPS     Z1, Z14
+	VFMADD213PS Z6, Z5, Z14
+	VSUBPS      Z6, Z14, Z15
+	VFMSUB231PS Z1, Z5, Z15
+	VFMADD231PS Z2, Z5, Z15
+	VMOVUPS     Z13, Z16
+	VFMADD213PS Z12, Z15, Z16
+	VFMADD213PS Z11, Z15, Z16
+	VFMADD213PS Z10, Z15, Z16
+	VFMADD213PS Z9, Z15, Z16
+	VFMADD213PS Z8, Z15, Z16
+	VFMADD213PS Z7, Z15, Z16
+	VPSLLD      $0x17, Z14, Z14
+	VMULPS      Z14, Z16, Z16
+	VMOVUPS     Z16, K1, (R8)
+	VBLENDMPS   Z16, Z20, K1, Z16
+	VADDPS      Z16, Z4, Z4
+
+expDone:
+	VSHUFF32X4 $0x4e, Z4, Z4, Z5
+	VADDPS     Z5, Z4, Z4
+	VSHUFF32X4 $0xb1, Z4, Z4, Z5
+	VADDPS     Z5, Z4, Z4
+	VPERMILPS  $0x4e, Z4, Z5
+	VADDPS     Z5, Z4, Z4
+	VPERMILPS  $0xb1, Z4, Z5
+	VADDPS     Z5, Z4, Z4
+	VMOVSS     X4, sum+24(FP)
+	VZEROUPPER
+	RET
+
+DATA word3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+GLOBL word3fb8aa3b<>(SB), RODATA|NOPTR, $4
+
+DATA word32a57060<>+0(SB)/4, $0x32a57060
+GLOBL word32a57060<>(SB), RODATA|NOPTR, $4
+
+DATA wordc2fe0000<>+0(SB)/4, $0xc2fe0000
+GLOBL wordc2fe0000<>(SB), RODATA|NOPTR, $4
+
+// func avx512Scale(dst *float32, src *float32, n int, s float32)
+// Requires: AVX, AVX512F
+TEXT ·avx512Scale(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), DI
+	MOVQ         src+8(FP), SI
+	MOVQ         n+16(FP), BX
+	MOVQ         BX, CX
+	ANDQ         $0x0000000f, CX
+	MOVL         $0x00000001, AX
+	SHLL         CL, AX
+	DECL         AX
+	KMOVW        AX, K1
+	VBROADCASTSS s+24(FP), Z1
+	SUBQ         $0x00000010, BX
+	JLT          scaleSingle
+
+scale:
+	VMOVUPS (SI), Z0
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (DI)
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, DI
+	SUBQ    $0x00000010, BX
+	JGE     scale
+
+scaleSingle:
+	ADDQ      $0x00000010, BX
+	JZ        scaleDone
+	VMOVUPS.Z (SI), K1, Z0
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (DI)
+
+scaleDone:
+	VZEROUPPER
+	RET
+
 // func avx512Peak(n int) (flops int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·avx512Peak(SB), NOSPLIT, $0-16

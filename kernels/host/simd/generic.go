@@ -81,16 +81,15 @@ func genericActivation(f func(float64) float64) func(x *float32, ld, rows, cols 
 	}
 }
 
-// gelu is x·Φ(x) as max(x, 0) - |x|·Φ(-|x|), which keeps the digits of the left tail. Beyond 40 that tail is 0 in
-// fp32; the bound keeps infinity out of the product.
+// gelu is x·Φ(x) by the complementary error function, which keeps the digits of the left tail.
 func gelu(x float64) float64 {
-	t := min(math.Abs(x), 40)
-	return max(x, 0) - t*math.Erfc(t/math.Sqrt2)/2
+	x = max(x, -40) // zero in fp32 already, for -Inf as well
+	return x * math.Erfc(-x/math.Sqrt2) / 2
 }
 
-// geluTanh uses (1 + tanh(u))/2 = 1/(1 + exp(-2u)). Below -40 the quotient is a zero already, for -Inf as well.
+// geluTanh uses (1 + tanh(u))/2 = 1/(1 + exp(-2u)).
 func geluTanh(x float64) float64 {
-	x = max(x, -40)
+	x = max(x, -40) // exp(4700) is infinite
 	return x / (1 + math.Exp(-2*math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
 }
 

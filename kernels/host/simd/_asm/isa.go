@@ -1,48 +1,114 @@
 package main
 
 import (
+	"fmt"
+	"math"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// An isa is what the routines need to know of an instruction set.
+// An isa is what the routines need to know of an instruction set. Most of the instructions they use have one name for
+// all widths of register; the functions here stand for the others.
 type isa struct {
 	name string
-	vecs []VecPhysical // its registers, all of one width
-	size int           // bytes of one
-	mr   int           // rows of the largest GEMM tile: mr*2 sums, 2 vectors of B and a few of A fill vecs
+	vecs []VecPhysical // all of one width; the last may hold the tail's mask
+	mr   int           // rows of the largest GEMM tile: 2·mr sums, 2 vectors of B and some of A fill vecs
+
+	constant func(s *isa, bits uint32) Op // an operand with these bits in every lane, good until the routine ends
+	tailMask func(s *isa)                 // selects as many lanes for tail as CX, modulo lanes, says; changes AX and CX
+	tail     access                       // to those lanes only
+	halves   func(src, dst VecPhysical)   // dst is src with its halves exchanged
+	quarters func(src, dst VecPhysical)   // dst is src with the quarters of its halves exchanged; nil if those are 64 bits
+
+	used  int           // registers that the routine has taken so far
+	words map[uint32]Op // constants that the routine has so far
 }
 
-var isas = map[string]*isa{
-	"avx512": {
-		name: "avx512",
-		vecs: []VecPhysical{
-			Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14, Z15,
-			Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z24, Z25, Z26, Z27, Z28, Z29, Z30, Z31,
-		},
-		size: 64,
-		mr:   14,
-	},
-	"avx2": {
-		name: "avx2",
-		vecs: []VecPhysical{Y0, Y1, Y2, Y3, Y4, Y5, Y6, Y7, Y8, Y9, Y10, Y11, Y12, Y13, Y14, Y15},
-		size: 32,
-		mr:   6,
-	},
-}
+var isas = map[string]*isa{"avx512": &avx512, "avx2": &avx2}
+
+// size is the bytes of a vector, lanes the values in it.
+func (s *isa) size() int  { return int(s.vecs[0].Size()) }
+func (s *isa) lanes() int { return s.size() / 4 }
 
 // function opens a routine without a frame, under its Go signature.
-func function(name, signature string) {
-	TEXT(name, NOSPLIT, signature)
+func (s *isa) function(name, signature string) {
+	TEXT(s.name+name, NOSPLIT, signature)
 	Pragma("noescape")
+	s.used, s.words = 0, map[uint32]Op{}
 }
 
 // ret leaves a routine with the upper halves of the registers clear, as code in SSE needs them.
-func ret() {
+func (s *isa) ret() {
 	VZEROUPPER()
 	RET()
 }
 
-// imm is a constant that does not fit the sign-extended byte of Imm, or might not.
+// vec takes a register for the rest of the routine.
+func (s *isa) vec() VecPhysical {
+	if s.used == len(s.vecs)-1 {
+		panic(fmt.Sprintf("%s: a routine needs more than %d registers and the mask", s.name, s.used))
+	}
+	s.used++
+	return s.vecs[s.used-1]
+}
+
+// word returns an operand with the bits in every lane, float one with v rounded to fp32. They may emit a load: call
+// them before the loop.
+func (s *isa) word(bits uint32) Op {
+	if s.words[bits] == nil {
+		s.words[bits] = s.constant(s, bits)
+	}
+	return s.words[bits]
+}
+
+func (s *isa) float(v float64) Op { return s.word(math.Float32bits(float32(v))) }
+
+func (s *isa) floats(v []float64) []Op {
+	ops := make([]Op, len(v))
+	for i := range v {
+		ops[i] = s.float(v[i])
+	}
+	return ops
+}
+
+// spread reduces v by op across its lanes and leaves the result in all of them. It changes t.
+func (s *isa) spread(op func(...Op), v, t VecPhysical) {
+	s.halves(v, t)
+	op(t, v, v)
+	if s.quarters != nil {
+		s.quarters(v, t)
+		op(t, v, v)
+	}
+	VPERMILPS(Imm(0x4e), v, t)
+	op(t, v, v)
+	VPERMILPS(Imm(0xb1), v, t)
+	op(t, v, v)
+}
+
+// horner computes p = c[0] + c[1]·x + c[2]·x² + … from the highest power down.
+func horner(c []Op, x, p VecPhysical) {
+	last := len(c) - 1
+	VMOVUPS(c[last], p)
+	for i := last - 1; i >= 0; i-- {
+		VFMADD213PS(c[i], x, p)
+	}
+}
+
+// symbols are the read-only data of the file so far.
+var symbols = map[string]Mem{}
+
+// data returns the symbol of that name, read-only memory with these words.
+func data(name string, words ...uint32) Mem {
+	if _, ok := symbols[name]; !ok {
+		symbols[name] = GLOBL(name, RODATA|NOPTR)
+		for i, w := range words {
+			DATA(4*i, U32(w))
+		}
+	}
+	return symbols[name]
+}
+
+// imm is a constant that need not fit the sign-extended byte of Imm.
 func imm(v int) Op { return U32(uint32(v)) }

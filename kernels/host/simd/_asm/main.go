@@ -22,6 +22,13 @@ func main() {
 	}
 	build.ConstraintExpr("amd64,!purego")
 	s.tiles()
+	s.activations()
+	s.layerNorm()
+	s.softmax()
+	s.scale()
+	if s == &avx2 {
+		s.transpose()
+	}
 	s.peak()
 	build.Generate()
 }

@@ -10,9 +10,9 @@ import (
 // up to six cycles on two units.
 func (s *isa) peak() {
 	const sums = 12
-	function(s.name+"Peak", "func(n int) (flops int)")
+	s.function("Peak", "func(n int) (flops int)")
 	n := Load(Param("n"), RCX)
-	IMUL3Q(imm(sums*s.size/4*2), n, RAX)
+	IMUL3Q(imm(sums*s.lanes()*2), n, RAX)
 	Store(RAX, ReturnIndex(0))
 	x := s.vecs[sums]
 	for _, v := range s.vecs[:sums+1] {
@@ -24,5 +24,5 @@ func (s *isa) peak() {
 	}
 	DECQ(n)
 	JNZ(LabelRef("loop"))
-	ret()
+	s.ret()
 }

@@ -28,7 +28,7 @@ func (s *isa) tiles() {
 // multiplies each by all: m + 2 loads to 2m multiply-adds. A is read where it lies, with four rows to a pointer, as
 // far as addressing reaches with the strides lda, 2·lda and 3·lda.
 func (s *isa) tile(m int) {
-	function(fmt.Sprintf("%sTile%d", s.name, m),
+	s.function(fmt.Sprintf("Tile%d", m),
 		"func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool)")
 	sum := func(i, j int) VecPhysical { return s.vecs[i*columns+j] }
 	free := s.vecs[m*columns:]
@@ -64,7 +64,7 @@ func (s *isa) tile(m int) {
 	TESTQ(bias, bias)
 	JZ(LabelRef("zero"))
 	for j := range columns {
-		VMOVUPS(Mem{Base: bias, Disp: s.size * j}, sum(0, j))
+		VMOVUPS(Mem{Base: bias, Disp: s.size() * j}, sum(0, j))
 	}
 	for i := 1; i < m; i++ {
 		for j := range columns {
@@ -82,7 +82,7 @@ func (s *isa) tile(m int) {
 
 	step := func(u int) {
 		for j := range columns {
-			VMOVUPS(Mem{Base: b, Disp: s.size * (u*columns + j)}, row[j])
+			VMOVUPS(Mem{Base: b, Disp: s.size() * (u*columns + j)}, row[j])
 		}
 		for i := range m {
 			x := spread[i%len(spread)]
@@ -93,7 +93,7 @@ func (s *isa) tile(m int) {
 		}
 	}
 	advance := func(steps int) {
-		ADDQ(imm(s.size*columns*steps), b)
+		ADDQ(imm(s.size()*columns*steps), b)
 		for _, p := range a {
 			ADDQ(imm(4*steps), p)
 		}
@@ -126,7 +126,7 @@ func (s *isa) tile(m int) {
 	MOVQ(c, RSI)
 	for i := range m {
 		for j := range columns {
-			VADDPS(Mem{Base: RSI, Disp: s.size * j}, sum(i, j), sum(i, j))
+			VADDPS(Mem{Base: RSI, Disp: s.size() * j}, sum(i, j), sum(i, j))
 		}
 		if i < m-1 {
 			ADDQ(ldc, RSI)
@@ -135,11 +135,11 @@ func (s *isa) tile(m int) {
 	Label("store")
 	for i := range m {
 		for j := range columns {
-			VMOVUPS(sum(i, j), Mem{Base: c, Disp: s.size * j})
+			VMOVUPS(sum(i, j), Mem{Base: c, Disp: s.size() * j})
 		}
 		if i < m-1 {
 			ADDQ(ldc, c)
 		}
 	}
-	ret()
+	s.ret()
 }
