@@ -1,0 +1,162 @@
+package vit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"vith/kernels"
+	"vith/kernels/tensor"
+	"vith/vit/tower"
+)
+
+// Options choose what an Engine serves.
+type Options struct {
+	MaxBatch  int      // images in one pass; 0: 8
+	Outputs   []Output // nil: all that the tower has
+	Normalize bool     // scale pooled and projected vectors to unit length
+	// Progress, if not nil, is told how many bytes of the weights' float32 values have been read. It may be called
+	// concurrently.
+	Progress func(done, total int64)
+}
+
+// An Engine turns prepared images into embeddings on one backend. It keeps a program resident for each output and batch
+// bucket: 1, 2, 4, … up to MaxBatch. Its methods may be called concurrently; passes run one after the other.
+type Engine struct {
+	config  tower.Config
+	backend kernels.Backend
+	buckets []int // ascending
+	outputs map[Output]resident
+	mu      sync.Mutex // held by a pass
+}
+
+// A resident is an output whose programs are loaded.
+type resident struct {
+	values  int       // of one image's embedding
+	runners []*runner // of each bucket
+}
+
+// A runner is a resident program and the slices that its passes are called with.
+type runner struct {
+	kernels.Runner
+	in, out [1][]byte
+}
+
+// NewEngine loads the tower onto the backend, which it then owns. Errors of the source pass through.
+func NewEngine(c tower.Config, s Source, b kernels.Backend, o Options) (*Engine, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("vit: %w", err)
+	}
+	if o.MaxBatch == 0 {
+		o.MaxBatch = 8
+	}
+	if o.MaxBatch < 0 {
+		return nil, fmt.Errorf("vit: a batch of %d images", o.MaxBatch)
+	}
+	if o.Outputs == nil {
+		o.Outputs = Outputs(c)
+	}
+	e := &Engine{config: c, backend: b, outputs: map[Output]resident{}}
+	for n := 1; n < o.MaxBatch; n *= 2 {
+		e.buckets = append(e.buckets, n)
+	}
+	e.buckets = append(e.buckets, o.MaxBatch)
+
+	var total, done atomic.Int64
+	w := newWeights(c, s, func(bytes int) {
+		if o.Progress != nil {
+			o.Progress(done.Add(int64(bytes)), total.Load())
+		}
+	})
+	m := model{c, w}
+	programs := map[Output][]*kernels.Program{}
+	for _, output := range o.Outputs {
+		if _, err := output.Shape(c); err != nil {
+			return nil, err
+		}
+		if o.Normalize && output == Penultimate {
+			return nil, fmt.Errorf("vit: output %s is a matrix of tokens and is not normalised", output)
+		}
+		for _, n := range e.buckets {
+			p, err := kernels.Lower(m.program(n, output, o.Normalize), b.Caps())
+			if err != nil {
+				return nil, err
+			}
+			programs[output] = append(programs[output], p)
+		}
+	}
+	total.Store(w.bytes())
+	for _, output := range o.Outputs {
+		shape, _ := output.Shape(c)
+		list := resident{values: 1}
+		for _, d := range shape {
+			list.values *= d
+		}
+		for _, p := range programs[output] {
+			r, err := b.Load(p)
+			if err != nil {
+				return nil, err
+			}
+			list.runners = append(list.runners, &runner{Runner: r})
+		}
+		e.outputs[output] = list
+	}
+	return e, nil
+}
+
+// Config is the tower's.
+func (e *Engine) Config() tower.Config { return e.config }
+
+// Backend is what the engine runs on.
+func (e *Engine) Backend() kernels.Backend { return e.backend }
+
+// MaxBatch is the number of images in the largest pass.
+func (e *Engine) MaxBatch() int { return e.buckets[len(e.buckets)-1] }
+
+// InBytes is the size of a prepared image: Image x Image pixels of three samples.
+func (e *Engine) InBytes() int { return 3 * e.config.Image * e.config.Image }
+
+// Embed runs n prepared images, which lie one after the other in in, and writes their embeddings to out in the same
+// order. n may exceed MaxBatch; it is split over the buckets without padding. Neither slice is kept. The context is
+// checked between passes; what was computed by then is in out. Nothing is allocated.
+func (e *Engine) Embed(ctx context.Context, output Output, n int, in []byte, out []float32) error {
+	loaded, ok := e.outputs[output]
+	if !ok {
+		return fmt.Errorf("vit: output %q is not loaded", output)
+	}
+	if n < 1 || len(in) != n*e.InBytes() || len(out) != n*loaded.values {
+		return fmt.Errorf("vit: %d images in %d bytes to %d values, want %d bytes and %d values an image", n, len(in), len(out), e.InBytes(), loaded.values)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for n > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		i, exact := slices.BinarySearch(e.buckets, n)
+		if !exact {
+			i--
+		}
+		batch, r := e.buckets[i], loaded.runners[i]
+		r.in[0], r.out[0] = in[:batch*e.InBytes()], tensor.Bytes(out[:batch*loaded.values])
+		wait, err := r.Start(r.in[:], r.out[:])
+		if err == nil {
+			err = wait()
+		}
+		r.in[0], r.out[0] = nil, nil
+		if err != nil {
+			return fmt.Errorf("vit: %d images on %s: %w", batch, e.backend.Name(), err)
+		}
+		n, in, out = n-batch, in[batch*e.InBytes():], out[batch*loaded.values:]
+	}
+	return nil
+}
+
+// Close waits for the running pass and frees the backend.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.backend.Close()
+}
