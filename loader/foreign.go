@@ -29,11 +29,28 @@ const (
 // foreignOr returns an error that says what f is, if it starts like one of the foreigners, else damage. It is asked
 // only once f is known not to be safetensors: the length that a header starts with may look like anything.
 func foreignOr(f file, damage *Error) error {
-	start := bytes.ToLower(bytes.TrimLeft(f.data[:min(len(f.data), 64)], " \t\r\n\ufeff"))
+	start := bytes.TrimLeft(f.data[:min(len(f.data), 64)], " \t\r\n\ufeff")
 	for _, x := range foreigners {
-		if bytes.HasPrefix(start, []byte(x.start)) {
+		if hasPrefixFold(start, x.start) {
 			return &Error{File: f.path, Problem: "this is " + x.what + ", not safetensors", Remedy: x.remedy}
 		}
 	}
 	return damage
+}
+
+// hasPrefixFold reports whether b begins with prefix, which is in lower case, whatever the case of b's ASCII letters.
+func hasPrefixFold(b []byte, prefix string) bool {
+	if len(b) < len(prefix) {
+		return false
+	}
+	for i := range len(prefix) {
+		c := b[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != prefix[i] {
+			return false
+		}
+	}
+	return true
 }
