@@ -3,14 +3,13 @@ package server
 import (
 	"errors"
 	"io"
-	"os"
 	"slices"
 	"time"
 )
 
 const (
-	// slowestBody is the rate at which a client must send, in bytes a second;
-	// a slower one holds a connection for nothing.
+	// slowestBody is the rate, in bytes a second, at which a client must send
+	// when Config.ReadTimeout is over.
 	slowestBody = 16 << 10
 
 	// bodyStart is the memory that a body gets on its Content-Length's word
@@ -42,7 +41,7 @@ func (s *Server) readBody(r *request) ([]byte, error) {
 			return nil, err
 		}
 		sent := time.Duration(len(body)) * time.Second / slowestBody
-		r.Conn().SetReadDeadline(r.start.Add(headerTimeout + sent))
+		r.Conn().SetReadDeadline(r.start.Add(s.config.ReadTimeout + sent))
 
 		body = slices.Grow(body, 1)
 		n, err := stream.Read(body[len(body):cap(body)])
@@ -52,7 +51,7 @@ func (s *Server) readBody(r *request) ([]byte, error) {
 		case errors.Is(err, io.EOF):
 			r.bodyRead = true
 			return body, s.checkBodySize(len(body))
-		case errors.Is(err, os.ErrDeadlineExceeded):
+		case isTimeout(err):
 			return nil, errSlowBody
 		default:
 			return nil, badRequest("incomplete_body", "the body ended before its length: %v", err)

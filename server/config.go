@@ -18,6 +18,7 @@ type Config struct {
 	MaxBodySize        int           // bytes; default 64 MiB
 	MaxImagePixels     int           // width x height of one image; default 89478485, as PIL
 	RequestTimeout     time.Duration // from the body's last byte; default 30s
+	ReadTimeout        time.Duration // for the header, and for a body to start; default 30s
 
 	APIKeys []string // if any: Authorization: Bearer is required
 	Version Version
@@ -42,6 +43,7 @@ func (c Config) withDefaults(info Info) (Config, error) {
 	setDefault(&c.MaxBodySize, 64<<20)
 	setDefault(&c.MaxImagePixels, 89478485)
 	setDefault(&c.RequestTimeout, 30*time.Second)
+	setDefault(&c.ReadTimeout, 30*time.Second)
 	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
 
 	for _, limit := range []struct {
@@ -53,6 +55,7 @@ func (c Config) withDefaults(info Info) (Config, error) {
 		{"max body size", c.MaxBodySize},
 		{"max image pixels", c.MaxImagePixels},
 		{"request timeout", int(c.RequestTimeout)},
+		{"read timeout", int(c.ReadTimeout)},
 	} {
 		if limit.value < 0 {
 			return c, fmt.Errorf("server: %s is %d; it must be positive", limit.name, limit.value)

@@ -129,6 +129,15 @@ func asAPIError(err error) *apiError {
 	}
 }
 
+// isTimeout reports whether a connection's deadline is what err is about.
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && e.Timeout()
+}
+
 // outputNames lists a model's outputs for a message.
 func outputNames(info Info) string {
 	names := make([]string, 0, len(info.Outputs))

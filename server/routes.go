@@ -194,15 +194,14 @@ func (s *Server) logRequest(ctx *fasthttp.RequestCtx, id string, total time.Dura
 // handleMalformed answers what fasthttp could not read as a request.
 func (s *Server) handleMalformed(ctx *fasthttp.RequestCtx, err error) {
 	answer := badRequest("malformed_request", "the request could not be read as HTTP/1.1")
-	var small *fasthttp.ErrSmallBuffer
-	var timeout interface{ Timeout() bool }
+	_, small := errors.AsType[*fasthttp.ErrSmallBuffer](err)
 	switch {
-	case errors.As(err, &small):
+	case small:
 		answer = &apiError{
 			status: fasthttp.StatusRequestHeaderFieldsTooLarge, code: "header_too_large",
 			message: "the request's header is larger than " + strconv.Itoa(s.http.ReadBufferSize) + " bytes",
 		}
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case isTimeout(err):
 		answer = errSlowBody
 	}
 	ctx.Response.Header.Set("x-request-id", requestID(ctx))

@@ -64,7 +64,7 @@ func New(e Engine, c Config) (*Server, error) {
 		ExpectHandler:                s.handleExpect,
 		ReadBufferSize:               16 << 10, // and so the largest header
 		WriteBufferSize:              16 << 10,
-		ReadTimeout:                  headerTimeout,
+		ReadTimeout:                  c.ReadTimeout,
 		IdleTimeout:                  2 * time.Minute,
 		MaxRequestBodySize:           1, // body.go reads and limits bodies; this is what fasthttp reads ahead
 		StreamRequestBody:            true,
@@ -74,10 +74,6 @@ func New(e Engine, c Config) (*Server, error) {
 	}
 	return s, nil
 }
-
-// headerTimeout is how long a connection may take to send a request's header
-// and the first byte of its body.
-const headerTimeout = 30 * time.Second
 
 // Serve answers the connections of ln until Shutdown, then returns nil.
 func (s *Server) Serve(ln net.Listener) error {

@@ -2,10 +2,9 @@ package answer
 
 import (
 	"encoding/binary"
-	"fmt"
 	"io"
 	"math"
-	"strings"
+	"strconv"
 )
 
 // RawSize returns the number of bytes that WriteRaw writes.
@@ -53,21 +52,26 @@ func (a *Answer) rows(s *stream) {
 // the given type descriptor, such as "<f4" or "|u1". The data follows it, on a
 // multiple of 64 bytes.
 func AppendNPYHeader(dst []byte, descr string, shape []int) []byte {
-	dims := make([]string, len(shape))
+	start := len(dst)
+	dst = append(dst, "\x93NUMPY\x01\x00??{'descr': '"...)
+	dst = append(dst, descr...)
+	dst = append(dst, "', 'fortran_order': False, 'shape': ("...)
 	for i, d := range shape {
-		dims[i] = fmt.Sprint(d)
+		if i > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst = strconv.AppendInt(dst, int64(d), 10)
 	}
-	tuple := strings.Join(dims, ", ")
 	if len(shape) == 1 {
-		tuple += "," // Python's tuple of one
+		dst = append(dst, ',') // Python's tuple of one
 	}
-	dict := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, tuple)
+	dst = append(dst, "), }"...)
+	for (len(dst)-start+1)%64 != 0 {
+		dst = append(dst, ' ')
+	}
+	dst = append(dst, '\n')
 
-	const prefix = len("\x93NUMPY") + 2 + 2 // magic, version, header length
-	pad := -(prefix + len(dict) + 1) & 63
-	dict += strings.Repeat(" ", pad) + "\n"
-
-	dst = append(dst, "\x93NUMPY\x01\x00"...)
-	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(dict)))
-	return append(dst, dict...)
+	const prefix = 10 // magic, version, length of the rest
+	binary.LittleEndian.PutUint16(dst[start+prefix-2:], uint16(len(dst)-start-prefix))
+	return dst
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // flushAt is the number of buffered bytes at which a writer passes them on.
-const flushAt = 32 << 10
+const flushAt = 16 << 10
 
 // WriteJSON writes the answer as one JSON object, without a final newline.
 func (a *Answer) WriteJSON(w io.Writer) error {

@@ -63,6 +63,7 @@ async function start() {
     return new Option(`${name} (${shape[0]})`, name, chosen, chosen);
   }));
   $('normalize').checked = api.normalize;
+  showExamples();
   pump();
 }
 
@@ -269,12 +270,11 @@ function showMatrix() {
     const best = Math.max(...cosines.filter((_, j) => shown[j] !== a));
     const name = element('span', a.file.name || 'pasted image');
     return element('tr', header('row', a, element('span', thumbnail(a), name)), ...cosines.map((cosine, j) => {
-      const cell = element('td', cosine.toFixed(3));
+      const cell = element('td', cosine.toFixed(3).replace('-', '−'));
       cell.title = `${a.file.name} and ${shown[j].file.name}`;
       cell.className = shown[j] === a ? 'self' : cosine === best ? 'best' : '';
-      cell.classList.toggle('strong', shown[j] !== a && Math.abs(cosine) > 0.6);
       cell.style.setProperty('--hue', cosine < 0 ? 'var(--negative)' : 'var(--positive)');
-      cell.style.setProperty('--share', Math.round(100 * Math.min(Math.abs(cosine), 1)) + '%');
+      cell.style.setProperty('--share', Math.round(65 * Math.abs(cosine)) + '%'); // of more, text could not be read
       return cell;
     }));
   });
@@ -345,14 +345,15 @@ async function copy(button, text) {
 }
 
 function showExamples() {
-  const url = location.origin + '/api/embed';
+  const url = (key ? '-H "Authorization: Bearer $KEY" ' : '') + location.origin + '/api/embed';
   const examples = {
     'One image, JSON': `curl --data-binary @cat.jpg ${url}`,
     'Several images, one request': `curl -F a=@cat.jpg -F b=@dog.png -F normalize=true ${url}`,
     'A NumPy file': `curl -H 'Accept: application/x-npy' -F a=@cat.jpg -F b=@dog.png ${url} -o vectors.npy`,
     'JSON with base64': `echo '{"images":["'$(base64 -w0 cat.jpg)'"],"output":"projected"}' |\n  curl --json @- ${url}`,
-    'Cosines': `curl -F a=@cat.jpg -F b=@dog.png ${location.origin}/api/similarity`,
+    'Cosines': `curl -F a=@cat.jpg -F b=@dog.png ${url.replace('embed', 'similarity')}`,
   };
+  $('examples').replaceChildren();
   for (const [title, text] of Object.entries(examples)) {
     const example = clone('example');
     example.querySelector('h3').textContent = title;
