@@ -80,7 +80,7 @@ func extend(bits int32, size uint) int32 {
 	return bits
 }
 
-// symbol decodes the next symbol. At least 16 bits must be in the reservoir.
+// symbol decodes the next symbol. At least 17 bits must be in the reservoir.
 func (b *bitReader) symbol(h *huffman) byte {
 	e := h.lookup[b.acc>>(64-lookupBits)]
 	if length := uint(e & 15); length != 0 {
@@ -91,7 +91,8 @@ func (b *bitReader) symbol(h *huffman) byte {
 }
 
 // longSymbol decodes a symbol whose code is longer than lookupBits. Bits that
-// are no code count as the symbol 0.
+// are no code count as the symbol 0, and 17 of them are used up: libjpeg notices
+// only then.
 func (b *bitReader) longSymbol(h *huffman) byte {
 	code := int32(b.acc >> 48)
 	for length := lookupBits + 1; length <= 16; length++ {
@@ -100,6 +101,6 @@ func (b *bitReader) longSymbol(h *huffman) byte {
 			return h.symbols[byte(c+h.offset[length])]
 		}
 	}
-	b.skip(16)
+	b.skip(17)
 	return 0
 }
