@@ -208,7 +208,7 @@ func guard(name string, data []byte) *guarded {
 }
 
 func (g *guarded) data() []byte {
-	return g.all[guardSize : len(g.all)-guardSize : len(g.all)-guardSize]
+	return g.all[guardSize : len(g.all)-guardSize]
 }
 
 func (g *guarded) check() error {
