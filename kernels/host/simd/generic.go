@@ -89,7 +89,7 @@ func gelu(x float64) float64 {
 
 // geluTanh uses (1 + tanh(u))/2 = 1/(1 + exp(-2u)).
 func geluTanh(x float64) float64 {
-	x = max(x, -40) // exp(4700) is infinite
+	x = max(x, -40) // exp(4630) is infinite
 	return x / (1 + math.Exp(-2*math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
 }
 

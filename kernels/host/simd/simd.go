@@ -31,9 +31,10 @@ type Tier struct {
 	//
 	//	C[m, NR] = A[m, k] · B[k, NR] + bias[NR] (if bias is not nil) + C (if acc)
 	//
-	// with row strides lda and ldc. B is one packed panel: k rows of NR contiguous values. Each element starts from
-	// its bias, or 0, sums its k products in order, and adds what C held last; rows do not meet, so the value of an
-	// element does not depend on the m it is computed with.
+	// with row strides lda and ldc. B is one packed panel: k rows of NR contiguous values; panels do best when they
+	// lie in the order of their use, since a tile prefetches beyond its own. Each element starts from its bias, or 0,
+	// sums its k products in order, and adds what C held last; rows do not meet, so the value of an element does not
+	// depend on the m it is computed with.
 	Tile [15]func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool)
 
 	// Activations, in place on a [rows, cols] block with row stride ld. What becomes of an element does not depend on

@@ -1,0 +1,105 @@
+package simd
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// peak measures the FLOP/s of the tier's register-only loop over about 2 ms.
+func peak(tier *Tier) float64 {
+	start, flops := time.Now(), 0
+	for time.Since(start) < 2*time.Millisecond {
+		flops += tier.Peak(1000)
+	}
+	return float64(flops) / time.Since(start).Seconds()
+}
+
+// BenchmarkTile times tiles on operands that stay in the second cache level, and gives their share of the tier's peak,
+// the better of before and after.
+func BenchmarkTile(b *testing.B) {
+	for _, tier := range Tiers() {
+		for m := 1; m <= tier.MR; m++ {
+			for _, k := range []int{80, 257, 1280} {
+				b.Run(fmt.Sprintf("isa=%s/m=%d/k=%d", tier.Name, m, k), func(b *testing.B) {
+					lda := k + 16
+					x, y, c := make([]float32, m*lda), make([]float32, k*tier.NR), make([]float32, m*tier.NR)
+					fill(x, 0)
+					fill(y, 0)
+					roof, flops := peak(tier), 0
+					for b.Loop() {
+						tier.Tile[m](k, &x[0], lda, &y[0], &c[0], tier.NR, nil, false)
+						flops += 2 * m * tier.NR * k
+					}
+					rate := float64(flops) / b.Elapsed().Seconds()
+					roof = max(roof, peak(tier))
+					b.ReportMetric(rate/1e9, "GFLOP/s")
+					b.ReportMetric(100*rate/roof, "%peak")
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkColdPanel is BenchmarkTile with panels that come from memory, as weights do: each is used by three tiles.
+func BenchmarkColdPanel(b *testing.B) {
+	const k, tiles = 1280, 3
+	panels := make([]float32, 24<<20)
+	fill(panels[:1<<20], 0)
+	for n := 1 << 20; n < len(panels); n *= 2 {
+		copy(panels[n:], panels[:n])
+	}
+	for _, tier := range Tiers() {
+		b.Run("isa="+tier.Name, func(b *testing.B) {
+			m, nr := tier.MR, tier.NR
+			x, c := make([]float32, tiles*m*k), make([]float32, tiles*m*nr)
+			fill(x, 0)
+			roof, flops, panel := peak(tier), 0, panels
+			for b.Loop() {
+				if len(panel) < k*nr {
+					panel = panels
+				}
+				for i := range tiles {
+					tier.Tile[m](k, &x[i*m*k], k, &panel[0], &c[i*m*nr], nr, nil, false)
+				}
+				panel = panel[k*nr:]
+				flops += tiles * 2 * m * nr * k
+			}
+			rate := float64(flops) / b.Elapsed().Seconds()
+			roof = max(roof, peak(tier))
+			b.ReportMetric(rate/1e9, "GFLOP/s")
+			b.ReportMetric(100*rate/roof, "%peak")
+		})
+	}
+}
+
+// BenchmarkRoutines times the others at the sizes of ViT-H-14: a tile's activation, a row of the residual stream, a
+// row of attention, and the packing of a panel.
+func BenchmarkRoutines(b *testing.B) {
+	const width, tokens = 1280, 257
+	for _, tier := range Tiers() {
+		x, y, z := make([]float32, width*tier.NR), make([]float32, width*tier.NR), make([]float32, width)
+		fill(x, 0)
+		m, n := tier.MR, tier.NR
+		for _, r := range []struct {
+			name     string
+			elements int
+			run      func()
+		}{
+			{"gelu", m * n, func() { copy(y, x[:m*n]); tier.GELU(&y[0], n, m, n) }},
+			{"gelu_tanh", m * n, func() { copy(y, x[:m*n]); tier.GELUTanh(&y[0], n, m, n) }},
+			{"quick_gelu", m * n, func() { copy(y, x[:m*n]); tier.QuickGELU(&y[0], n, m, n) }},
+			{"layernorm", width, func() { tier.LayerNorm(&y[0], &x[0], &z[0], &z[0], width, 1e-5) }},
+			{"softmax", tokens, func() { copy(y, x[:tokens]); tier.Softmax(&y[0], tokens, 0.1) }},
+			{"scale", width, func() { tier.Scale(&y[0], &x[0], width, 0.5) }},
+			{"transpose", width * n, func() { tier.Transpose(&y[0], n, &x[0], width, n, width) }},
+		} {
+			b.Run(fmt.Sprintf("isa=%s/op=%s", tier.Name, r.name), func(b *testing.B) {
+				for b.Loop() {
+					r.run()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*r.elements), "ns/element")
+			})
+		}
+	}
+}
