@@ -151,7 +151,7 @@ func TestDigestUnderAnyInterleaving(t *testing.T) {
 		for seed := range uint64(4) {
 			wg.Go(func() {
 				r := rand.New(rand.NewPCG(1, seed))
-				for range 200 {
+				for range 60 {
 					name := names[r.IntN(len(names))]
 					w := c.weights[name]
 					row := r.IntN(w.rows() + 1)

@@ -125,22 +125,29 @@ func TestDamagedHeaders(t *testing.T) {
 // TestHostileHeadersAllocateLittle opens headers that would cost gigabytes if they were believed or decoded freely.
 func TestHostileHeadersAllocateLittle(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.safetensors")
-	for name, header := range map[string]string{
-		"a long shape":    `{"a":{"dtype":"F32","shape":[1` + strings.Repeat(",1", 1<<20),
-		"deep nesting":    strings.Repeat(`{"a":`, 1<<19),
-		"many dimensions": `{"a":{"shape":` + strings.Repeat("[", 1<<20),
-		"many tensors":    "{" + strings.Repeat(`"a":{},`, 1<<18),
-		"a huge tensor":   `{"a":{"dtype":"F32","shape":[1152921504606846975],"data_offsets":[0,4611686018427387900]}}`,
+	var many strings.Builder
+	for i := range maxTensors + 2 {
+		fmt.Fprintf(&many, `,"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}`, i)
+	}
+	for _, h := range []struct {
+		name, header string
+		limit        uint64 // bytes
+	}{
+		{"a long shape", `{"a":{"dtype":"F32","shape":[1` + strings.Repeat(",1", 1<<20), 1 << 16},
+		{"deep nesting", strings.Repeat(`{"a":`, 1<<19), 1 << 16},
+		{"many dimensions", `{"a":{"shape":` + strings.Repeat("[", 1<<20), 1 << 16},
+		{"a huge tensor", `{"a":{"dtype":"F32","shape":[1152921504606846975],"data_offsets":[0,4611686018427387900]}}`, 1 << 16},
+		{"many tensors", "{" + many.String()[1:], 128 << 20},
 	} {
-		write(t, filepath.Dir(path), "x.safetensors", string(withLength(header)))
+		write(t, filepath.Dir(path), "x.safetensors", string(withLength(h.header)))
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		if _, err := Open(path); err == nil {
-			t.Errorf("%s: opened", name)
+			t.Errorf("%s: opened", h.name)
 		}
 		runtime.ReadMemStats(&after)
-		if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
-			t.Errorf("%s: %d bytes of header made us allocate %d", name, len(header), got)
+		if got := after.TotalAlloc - before.TotalAlloc; got > h.limit {
+			t.Errorf("%s: %d bytes of header made us allocate %d", h.name, len(h.header), got)
 		}
 	}
 }
