@@ -119,6 +119,7 @@ func (b *bitReader) bits(n uint) int32 {
 // markers are skipped; one of the next two, or any other marker, is left for
 // later, and zeros are read until then.
 func (b *bitReader) restart(n int) {
+	b.settle()
 	b.acc, b.have, b.fake = 0, 0, 0
 	for {
 		at := findMarker(b.data, b.pos)

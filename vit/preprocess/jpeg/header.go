@@ -91,6 +91,9 @@ func (d *Decoder) readSegment(marker byte) ([]byte, error) {
 		return nil, truncated(fmt.Sprintf("in segment 0xff%02x", marker))
 	}
 	n := be16(rest)
+	if n < 2 && (marker >= markerAPP0 && marker <= markerAPPf || marker == markerCOM) {
+		n = 2 // libjpeg skips these whatever their length
+	}
 	if n < 2 {
 		return nil, FormatError(fmt.Sprintf("segment 0xff%02x has length %d", marker, n))
 	}
@@ -263,10 +266,7 @@ func (d *Decoder) readSOS(p []byte) error {
 		if c == nil {
 			return FormatError(fmt.Sprintf("scan of the unknown or repeated component %d", id))
 		}
-		if tables>>4 > 3 || tables&15 > 3 {
-			return FormatError(fmt.Sprintf("scan with Huffman tables 0x%02x", tables))
-		}
-		s.parts = append(s.parts, part{component: c, dc: d.dc[tables>>4], ac: d.ac[tables&15]})
+		s.parts = append(s.parts, part{component: c, dc: d.dc.at(tables >> 4), ac: d.ac.at(tables & 15)})
 		blocks += c.h * c.v
 	}
 	if n > 1 && blocks > 10 {
@@ -275,6 +275,14 @@ func (d *Decoder) readSOS(p []byte) error {
 	q := p[1+2*n:]
 	s.first, s.last, s.high, s.low = int(q[0]), int(q[1]), uint(q[2]>>4), uint(q[2]&15)
 	return nil
+}
+
+// at returns table i, nil if there is none.
+func (t *huffmanTables) at(i byte) *huffman {
+	if int(i) >= len(t) {
+		return nil
+	}
+	return t[i]
 }
 
 // componentOf returns the component of that id that is not yet in the scan, or nil.

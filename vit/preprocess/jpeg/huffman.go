@@ -23,6 +23,9 @@ type huffman struct {
 	maxSymbol       byte
 }
 
+// huffmanTables are the tables of a class; nil ones are not defined.
+type huffmanTables [4]*huffman
+
 // newHuffman makes a table from the counts and symbols of a DHT segment, and
 // returns how many bytes they take.
 func newHuffman(p []byte) (*huffman, int, error) {

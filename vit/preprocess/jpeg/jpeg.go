@@ -97,7 +97,7 @@ type Decoder struct {
 	colorSpace      colorSpace
 
 	quant  [4]*[64]uint16 // natural order
-	dc, ac [4]*huffman
+	dc, ac huffmanTables
 
 	jfif  bool
 	adobe int // colour transform of the Adobe segment; -1 without
