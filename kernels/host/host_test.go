@@ -1,11 +1,21 @@
 package host
 
 import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
+	"unsafe"
 
 	"vith/kernels"
 	"vith/kernels/host/simd"
 	"vith/kernels/kerneltest"
+	"vith/kernels/tensor"
 )
 
 // backends are all tiers of this machine, on three threads: more than tasks at times, and an odd number.
@@ -23,3 +33,250 @@ func backends(t testing.TB) map[string]kernels.Backend {
 }
 
 func TestKernels(t *testing.T) { kerneltest.Run(t, kernels.All(), backends(t)) }
+
+// tower is a program with every kernel that the CPU implements: a transformer block on images of 20 pixels, in an odd
+// width. Its weights are the same objects in programs of every batch.
+func tower(batch int, weights map[string]*kernels.Weight) *kernels.Program {
+	const image, patch, width, hidden, heads = 20, 6, 36, 100, 3
+	const tokens = (image/patch)*(image/patch) + 1
+	p := kernels.NewProgram()
+	weight := func(key string, rows, cols int) *kernels.Weight {
+		if weights[key] == nil {
+			weights[key] = random(key, rows, cols)
+		}
+		return weights[key]
+	}
+	linear := func(x kernels.Buf, key string, n int) kernels.Buf {
+		return p.Linear(x, p.Weight(weight(key+".weight", n, x.Cols)), weight(key+".bias", 1, n), 1)
+	}
+	norm := func(x kernels.Buf, key string) kernels.Buf {
+		return p.LayerNorm(x, weight(key+".weight", 1, width), weight(key+".bias", 1, width), 1e-5)
+	}
+	x := p.Patches(p.Input("pixels", tensor.U8, batch, 3*image*image), tensor.F32, image, patch, 112, [3]float32{123, 117, 104})
+	x = p.Linear(x, p.Weight(weight("patch.weight", width, 112)), nil, 1./255)
+	x = p.Embed(x, p.Weight(weight("class", 1, width)), p.Weight(weight("position", tokens, width)), batch)
+	qkv := linear(norm(x, "ln1"), "qkv", 3*width)
+	y := p.Attention(qkv.Columns(0, width), qkv.Columns(width, width), qkv.Columns(2*width, width), batch, heads, 0.3)
+	x = p.Add(x, linear(y, "out", width))
+	x = p.Add(x, linear(p.Activate(kernels.GELU, linear(norm(x, "ln2"), "fc1", hidden)), "fc2", width))
+	p.Output(p.L2Norm(norm(x.Every(tokens), "post")))
+	return p
+}
+
+// random is a weight of normal values over the root of its columns, by its key.
+func random(key string, rows, cols int) *kernels.Weight {
+	return &kernels.Weight{Key: key, Rows: rows, Cols: cols, Fill: func(dst []float32, row0, n int) error {
+		for i := range n {
+			r := rand.New(rand.NewPCG(uint64(row0+i), uint64(len(key))<<32|uint64(key[0])))
+			for c := range cols {
+				dst[i*cols+c] = float32(r.NormFloat64() / math.Sqrt(float64(cols)))
+			}
+		}
+		return nil
+	}}
+}
+
+func load(t testing.TB, b *Backend, p *kernels.Program) kernels.Runner {
+	t.Helper()
+	p, err := kernels.Lower(p, b.Caps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.Load(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func pass(t testing.TB, r kernels.Runner, in []byte, out []float32) {
+	t.Helper()
+	wait, err := r.Start([][]byte{in}, [][]byte{tensor.Bytes(out)})
+	if err == nil {
+		err = wait()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSameBits runs images alone and in batches, on one thread and on several: the bits are the same.
+func TestSameBits(t *testing.T) {
+	const images, pixels, width = 7, 3 * 20 * 20, 36
+	r := rand.New(rand.NewPCG(1, 2))
+	in := make([]byte, images*pixels)
+	for i := range in {
+		in[i] = byte(r.IntN(256))
+	}
+	for _, tier := range simd.Tiers() {
+		var want []float32
+		for _, threads := range []int{1, 2, 5} {
+			b, err := New(Options{Threads: threads, Tier: tier.Name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			weights := map[string]*kernels.Weight{}
+			for _, batch := range []int{1, 7} {
+				runner := load(t, b, tower(batch, weights))
+				got := make([]float32, images*width)
+				for i := 0; i < images; i += batch {
+					pass(t, runner, in[i*pixels:][:batch*pixels], got[i*width:][:batch*width])
+				}
+				if want == nil {
+					want = got
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("%s: batch %d on %d threads differs from batch 1 on 1 thread", tier.Name, batch, threads)
+				}
+			}
+			b.Close()
+		}
+	}
+}
+
+func TestPassAllocatesNothing(t *testing.T) {
+	b, err := New(Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	r := load(t, b, tower(2, map[string]*kernels.Weight{}))
+	in, out := [][]byte{make([]byte, 2*3*20*20)}, [][]byte{make([]byte, 4*2*36)}
+	if n := testing.AllocsPerRun(20, func() {
+		if _, err := r.Start(in, out); err != nil {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("%g allocations a pass", n)
+	}
+}
+
+// TestWeightsOnce loads programs of several batches: weights are filled and held once, the arena is the largest's.
+func TestWeightsOnce(t *testing.T) {
+	b, err := New(Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	weights := map[string]*kernels.Weight{}
+	large := tower(8, weights)
+	var fills atomic.Int64
+	for _, w := range weights {
+		fill, rows := w.Fill, w.Rows
+		next := 0
+		w.Fill = func(dst []float32, row0, n int) error {
+			if row0 != next {
+				t.Errorf("%s is filled from row %d, want %d", w.Key, row0, next)
+			}
+			if next += n; next == rows {
+				fills.Add(1)
+			}
+			return fill(dst, row0, n)
+		}
+	}
+	load(t, b, large)
+	first := b.Memory()
+	for _, batch := range []int{1, 2, 4} {
+		load(t, b, tower(batch, weights))
+	}
+	if got := b.Memory(); got != first {
+		t.Errorf("memory went from %+v to %+v", first, got)
+	}
+	if int(fills.Load()) != len(weights) {
+		t.Errorf("%d weights were filled, want each of %d once", fills.Load(), len(weights))
+	}
+	if first.Weights < 4*36*112 || first.Arena < 8*10*100*4 {
+		t.Errorf("memory is %+v", first)
+	}
+}
+
+func TestLoadError(t *testing.T) {
+	b, err := New(Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	weights := map[string]*kernels.Weight{}
+	p, err := kernels.Lower(tower(1, weights), b.Caps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := errors.New("fc1 is damaged")
+	good := weights["fc1.weight"].Fill
+	weights["fc1.weight"].Fill = func([]float32, int, int) error { return bad }
+	if _, err := b.Load(p); !errors.Is(err, bad) {
+		t.Errorf("got %v, want %v", err, bad)
+	}
+	weights["fc1.weight"].Fill = good
+	if _, err := b.Load(p); err != nil {
+		t.Errorf("after a failed load: %v", err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	if _, err := New(Options{Threads: -1}); err == nil || !strings.Contains(err.Error(), "-1 threads") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := New(Options{Tier: "mmx"}); err == nil || !strings.Contains(err.Error(), `"mmx"`) {
+		t.Errorf("got %v", err)
+	}
+	b, err := New(Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	r := load(t, b, tower(1, map[string]*kernels.Weight{}))
+	in, out := make([]byte, 3*20*20), make([]byte, 4*36)
+	for want, data := range map[string][2][][]byte{
+		"0 inputs, the program has 1":                     {{}, {out}},
+		"input pixels has 1199 bytes, must have 1200":     {{in[1:]}, {out}},
+		"output post.l2norm has 140 bytes, must have 144": {{in}, {out[4:]}},
+		"2 outputs, the program has 1":                    {{in}, {out, out}},
+	} {
+		if _, err := r.Start(data[0], data[1]); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+// BenchmarkGEMM reports the share of the peak that the tile's instructions have between registers.
+func BenchmarkGEMM(b *testing.B) {
+	for _, d := range [][3]int{{257, 3840, 1280}, {257, 1280, 1280}, {257, 5120, 1280}, {257, 1280, 5120}, {2056, 1280, 1280}} {
+		for _, tier := range simd.Tiers() {
+			b.Run(fmt.Sprintf("m=%d/n=%d/k=%d/tier=%s", d[0], d[1], d[2], tier.Name), func(b *testing.B) {
+				backend, err := New(Options{Tier: tier.Name})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer backend.Close()
+				p := kernels.NewProgram()
+				x := p.Cast(p.Input("x", tensor.F32, d[0], d[2]), tensor.F32)
+				y := p.Linear(x, p.Weight(random("w", d[1], d[2])), random("b", 1, d[1]), 1)
+				p.Output(y)
+				r := load(b, backend, p).(*runner)
+				pass(b, r, make([]byte, 4*d[0]*d[2]), make([]float32, d[0]*d[1]))
+				out := make([]float32, d[0]*d[1])
+				r.bases[len(r.bases)-1] = unsafe.Pointer(&out[0])
+				gemm := &r.steps[1]
+				for b.Loop() {
+					backend.pool.run(gemm)
+				}
+				flops := 2 * float64(d[0]) * float64(d[1]) * float64(d[2]) * float64(b.N)
+				b.ReportMetric(flops/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				b.ReportMetric(100*flops/b.Elapsed().Seconds()/peak(backend), "%peak")
+			})
+		}
+	}
+}
+
+// peak measures the operations a second of all threads between registers.
+func peak(b *Backend) float64 {
+	flops := make([]int, b.Threads())
+	start := time.Now()
+	b.pool.run(&step{tasks: b.Threads(), run: func(task, _ int) { flops[task] = b.tier.Peak(1 << 22) }})
+	total := 0
+	for _, n := range flops {
+		total += n
+	}
+	return float64(total) / time.Since(start).Seconds()
+}
