@@ -21,7 +21,9 @@ func (s *Server) embed(r *request) error {
 		return err
 	}
 	form := negotiate(string(r.Request.Header.Peek("Accept")))
-	o.failFast = o.failFast || form != formJSON
+	if form != formJSON { // there is no place for errors and crops
+		o.failFast, o.crop = true, false
+	}
 	shape, err := s.check(o)
 	if err != nil {
 		return err

@@ -86,6 +86,10 @@ var (
 		status: fasthttp.StatusServiceUnavailable, code: "draining",
 		message: "the server is shutting down",
 	}
+	errNotReady = &apiError{
+		status: fasthttp.StatusServiceUnavailable, code: "not_ready",
+		message: "the model did not answer a forward pass of one image; the server's log has the reason",
+	}
 	errDeadline = &apiError{
 		status: fasthttp.StatusGatewayTimeout, code: "deadline_exceeded",
 		message: "the request took longer than the server allows; send fewer images at once",

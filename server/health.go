@@ -48,11 +48,7 @@ func (s *Server) healthReady(r *request) error {
 		return writeStatus(r, "ready")
 	}
 	if err := s.probe(); err != nil {
-		s.log.Warn("not ready", "error", err)
-		return &apiError{
-			status: fasthttp.StatusServiceUnavailable, code: "not_ready",
-			message: "the model did not answer a forward pass of one image; the log has the reason",
-		}
+		return fmt.Errorf("%w: %w", errNotReady, err)
 	}
 	return writeStatus(r, "ready")
 }
@@ -80,9 +76,7 @@ func (s *Server) probe() error {
 		defer catch(&err)
 		in := bytes.Repeat([]byte{gray}, s.info.InBytes)
 		out := make([]float32, size(s.info.Outputs[s.config.Output]))
-		if err = s.engine.Embed(ctx, s.config.Output, 1, in, out); err == nil {
-			s.ready.succeeded()
-		}
+		err = s.forward(ctx, s.config.Output, 1, in, out)
 	}()
 	select {
 	case err := <-done:

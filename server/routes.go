@@ -175,8 +175,11 @@ func (s *Server) serve(r *request) (err error) {
 
 func (s *Server) logRequest(ctx *fasthttp.RequestCtx, id string, total time.Duration, err error) {
 	level := slog.LevelDebug
-	if ctx.Response.StatusCode() == fasthttp.StatusInternalServerError {
+	switch status := ctx.Response.StatusCode(); {
+	case status == fasthttp.StatusInternalServerError:
 		level = slog.LevelError
+	case status > fasthttp.StatusInternalServerError:
+		level = slog.LevelWarn
 	}
 	attrs := []slog.Attr{
 		slog.String("method", string(ctx.Method())),

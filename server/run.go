@@ -80,14 +80,10 @@ func (s *Server) compute(ctx context.Context, in []input, o options, shape []int
 	inBytes := s.info.InBytes
 	for at := 0; at < res.usable; at += s.info.MaxBatch {
 		n := min(s.info.MaxBatch, res.usable-at)
-		out := vectors[at*size : (at+n)*size]
-		if err := s.engine.Embed(ctx, o.output, n, pixels[at*inBytes:(at+n)*inBytes], out); err != nil {
-			return nil, fmt.Errorf("embed %d images: %w", n, err)
+		err := s.forward(ctx, o.output, n, pixels[at*inBytes:(at+n)*inBytes], vectors[at*size:(at+n)*size])
+		if err != nil {
+			return nil, err
 		}
-		if i, ok := finite(out); !ok {
-			return nil, fmt.Errorf("embed %d images: value %d of image %d of the batch is not finite", n, i%size, i/size)
-		}
-		s.ready.succeeded()
 		res.batch = max(res.batch, n)
 	}
 	res.timing.Compute = time.Since(began)
@@ -103,6 +99,23 @@ func (s *Server) compute(ctx context.Context, in []input, o options, shape []int
 		}
 	}
 	return res, nil
+}
+
+// forward runs n prepared images through the model and notes that it works. What
+// is not finite is the model's failure: a vector with a NaN in it is near to
+// nothing, and would be stored all the same.
+func (s *Server) forward(ctx context.Context, output string, n int, in []byte, out []float32) error {
+	if err := s.engine.Embed(ctx, output, n, in, out); err != nil {
+		return fmt.Errorf("embed %d images: %w", n, err)
+	}
+	for i, x := range out {
+		if x-x != 0 { // NaN, +Inf, -Inf
+			size := len(out) / n
+			return fmt.Errorf("embed %d images: value %d of image %d of the batch is %v", n, i%size, i/size, x)
+		}
+	}
+	s.ready.succeeded()
+	return nil
 }
 
 // prepare decodes the images, each in a slot of its own, and returns the usable
@@ -180,17 +193,6 @@ func imageFault(ctx context.Context, err error) (*answer.Error, error) {
 		return nil, ctx.Err()
 	}
 	return &answer.Error{Code: codeInvalidImage, Message: err.Error()}, nil
-}
-
-// finite reports whether all of v is, or the index of the first value that is
-// not.
-func finite(v []float32) (int, bool) {
-	for i, x := range v {
-		if x-x != 0 { // NaN, +Inf, -Inf
-			return i, false
-		}
-	}
-	return 0, true
 }
 
 // normalize divides v by its L2 norm, which is summed in float64. A vector of

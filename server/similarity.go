@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"math"
 
+	"github.com/valyala/fasthttp"
+
 	"vith/server/answer"
 )
 
@@ -14,7 +16,7 @@ func (s *Server) similarity(r *request) error {
 	if err != nil {
 		return err
 	}
-	o.normalize = false // a cosine needs no unit vectors
+	o.normalize, o.crop = false, false // a cosine needs no unit vectors
 	shape, err := s.check(o)
 	if err != nil {
 		return err
@@ -34,7 +36,7 @@ func (s *Server) similarity(r *request) error {
 	for i, it := range res.items {
 		data[i] = failedItem{it.Index, it.ID, it.Image, it.Err}
 	}
-	return writeJSON(r.RequestCtx, 200, struct {
+	return writeJSON(r.RequestCtx, fasthttp.StatusOK, struct {
 		Model         string       `json:"model"`
 		ModelDigest   string       `json:"model_digest"`
 		Preprocessing string       `json:"preprocessing"`

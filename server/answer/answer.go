@@ -49,7 +49,7 @@ type Timing struct {
 	Queue      time.Duration // waiting for a place to run
 	Preprocess time.Duration // decoding, resizing, cropping
 	Compute    time.Duration // the forward passes
-	Total      time.Duration // from the request's first byte
+	Total      time.Duration // from the end of the request's header
 }
 
 // Dim returns the width of the embedding: the last element of Shape.

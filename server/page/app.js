@@ -168,7 +168,7 @@ function prepareCard(item) {
   canvas.addEventListener('blur', () => readOut(item, -1));
   canvas.addEventListener('keydown', (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
-    if (!step) return;
+    if (!step || !item.result) return;
     event.preventDefault();
     const last = item.result.embedding.length - 1;
     readOut(item, Math.min(Math.max(item.cursor + step, 0), last));
@@ -206,6 +206,7 @@ function showCard(item) {
 
 // readOut names the value at index, or the picture's scale if there is none.
 function readOut(item, index) {
+  if (!item.result) return; // asked again; the card waits
   const out = item.card.querySelector('output');
   const { embedding } = item.result;
   if (index < 0 || index >= embedding.length) {
