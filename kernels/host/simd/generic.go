@@ -11,7 +11,7 @@ var generic = Tier{
 	Name: "generic",
 	MR:   4,
 	NR:   4,
-	Tile: [15]func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool){
+	Tile: [15]tileFunc{
 		1: genericTile(1), 2: genericTile(2), 3: genericTile(3), 4: genericTile(4),
 	},
 	GELU:      genericActivation(gelu),
@@ -29,7 +29,7 @@ func at(p *float32, i int) *float32 { return (*float32)(unsafe.Add(unsafe.Pointe
 
 // genericTile returns the tile of m rows. It takes two rows at a time, as many as leave the products and the operands
 // of a step in 16 registers; an odd last row is paired with itself, which writes the same values twice.
-func genericTile(m int) func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool) {
+func genericTile(m int) tileFunc {
 	return func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool) {
 		for r := 0; r < m; r += 2 {
 			r1 := min(r+1, m-1)

@@ -22,7 +22,7 @@ var avx512 = Tier{
 	Name: "avx512",
 	MR:   14,
 	NR:   32,
-	Tile: [15]func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool){
+	Tile: [15]tileFunc{
 		1: avx512Tile1, 2: avx512Tile2, 3: avx512Tile3, 4: avx512Tile4, 5: avx512Tile5,
 		6: avx512Tile6, 7: avx512Tile7, 8: avx512Tile8, 9: avx512Tile9, 10: avx512Tile10,
 		11: avx512Tile11, 12: avx512Tile12, 13: avx512Tile13, 14: avx512Tile14,
@@ -41,7 +41,7 @@ var avx2 = Tier{
 	Name: "avx2",
 	MR:   6,
 	NR:   16,
-	Tile: [15]func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool){
+	Tile: [15]tileFunc{
 		1: avx2Tile1, 2: avx2Tile2, 3: avx2Tile3, 4: avx2Tile4, 5: avx2Tile5, 6: avx2Tile6,
 	},
 	GELU:      avx2GELU,
