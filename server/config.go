@@ -45,6 +45,9 @@ func (c Config) withDefaults(info Info) (Config, error) {
 	setDefault(&c.RequestTimeout, 30*time.Second)
 	setDefault(&c.ReadTimeout, 30*time.Second)
 	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
+	if c.Version.Tags == nil {
+		c.Version.Tags = []string{} // a list in JSON, not null
+	}
 
 	for _, limit := range []struct {
 		name  string
@@ -60,6 +63,10 @@ func (c Config) withDefaults(info Info) (Config, error) {
 		if limit.value < 0 {
 			return c, fmt.Errorf("server: %s is %d; it must be positive", limit.name, limit.value)
 		}
+	}
+	if c.MaxClientBatchSize > c.MaxQueueSize {
+		return c, fmt.Errorf("server: max client batch size is %d, but the queue takes %d images; such a request would never be served",
+			c.MaxClientBatchSize, c.MaxQueueSize)
 	}
 	if want := 3 * info.ImageSize * info.ImageSize; info.InBytes != want || info.MaxBatch < 1 {
 		return c, fmt.Errorf("server: the engine takes batches of %d images of %d bytes; want at least 1 image, of %d bytes for %d x %d RGB",

@@ -498,7 +498,7 @@ func TestDeadline(t *testing.T) {
 
 func TestQueueFull(t *testing.T) {
 	e := newFakeEngine()
-	c := serve(t, e, Config{MaxQueueSize: 2})
+	c := serve(t, e, Config{MaxQueueSize: 2, MaxClientBatchSize: 2})
 	img := picture(t, 1)
 	entered, release := make(chan struct{}), make(chan struct{})
 	e.onEmbed = func(context.Context, int) error { entered <- struct{}{}; <-release; return nil }

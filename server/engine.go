@@ -17,8 +17,8 @@ type Engine interface {
 	// An error is the server's fault, never the images'.
 	Embed(ctx context.Context, output string, n int, in []byte, out []float32) error
 
-	// Info describes the model and what runs it. It is called once a request,
-	// so it must be cheap; the answer must not change, and is not modified.
+	// Info describes the model and what runs it. It does not change: New asks
+	// once. The caller does not modify what it gets.
 	Info() Info
 
 	// Devices returns the present state of each device.

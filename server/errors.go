@@ -133,6 +133,24 @@ func asAPIError(err error) *apiError {
 	}
 }
 
+// writeError replaces the response by what err is to the client.
+func writeError(ctx *fasthttp.RequestCtx, err error) {
+	e := asAPIError(err)
+	ctx.Response.ResetBody()
+	writeJSON(ctx, e.status, struct {
+		Error *apiError    `json:"error"`
+		Data  []failedItem `json:"data,omitempty"`
+	}{e, e.data})
+	switch e.status {
+	case fasthttp.StatusUnauthorized:
+		ctx.Response.Header.Set("WWW-Authenticate", `Bearer realm="vith"`)
+	case fasthttp.StatusMethodNotAllowed:
+		ctx.Response.Header.Set("Allow", e.allow)
+	case fasthttp.StatusTooManyRequests, fasthttp.StatusServiceUnavailable:
+		ctx.Response.Header.Set("Retry-After", "1")
+	}
+}
+
 // isTimeout reports whether a connection's deadline is what err is about.
 func isTimeout(err error) bool {
 	e, ok := errors.AsType[interface {

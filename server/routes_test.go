@@ -159,6 +159,7 @@ func TestConfig(t *testing.T) {
 	f(Config{Output: "hidden"}, asIs)
 	f(Config{Output: "penultimate", Normalize: true}, asIs)
 	f(Config{MaxBodySize: -1}, asIs)
+	f(Config{MaxQueueSize: 10}, asIs) // fewer than one request may have
 	f(Config{APIKeys: []string{"a", ""}}, asIs)
 	f(Config{}, func(i *Info) { i.MaxBatch = 0 })
 	f(Config{}, func(i *Info) { i.InBytes-- })

@@ -2,9 +2,11 @@
 // page. It knows the model only through the Engine interface.
 //
 // A request passes through these files in order: conn.go accepts the
-// connection, routes.go finds and guards the handler, body.go reads what was
-// sent, input.go and its two formats find images in it, options.go what is
-// asked for, run.go turns the images into vectors, embed.go answers.
+// connection, request.go takes the request, routes.go finds and guards its
+// handler, body.go reads what was sent, input.go and its two formats find the
+// images in it, options.go what is asked of them, run.go turns them into
+// vectors, embed.go answers. Whatever goes wrong on the way is an apiError of
+// errors.go.
 package server
 
 import (
