@@ -27,8 +27,8 @@ var activations = []struct {
 }
 
 // TestActivations compares the functions with their definitions at some 250 values of every exponent and both signs.
-// Above -1 the error is at most 3·2⁻²⁴ of the value, a unit and a half in the last place, or what flushing subnormal
-// numbers costs; below, where the value is small next to x, it is at most 4e-8.
+// Above -1 the error is at most 3·2⁻²⁴ of the value, or what flushing subnormal numbers costs; below, where the value
+// is small next to x, it is at most 4e-8.
 func TestActivations(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier *Tier) {
 		for _, f := range activations {

@@ -72,8 +72,8 @@ func TestLayerNormOfEqualValues(t *testing.T) {
 }
 
 // TestSoftmax compares rows with the definition, exp(scale·(p - max p)). The difference d is rounded once, which costs
-// scale·|d|·2⁻²⁴ of the exponential, or an exponential in the subnormal numbers; the rest costs one unit in the last
-// place, 2·2⁻²⁴, at most. The sum has n such terms, in no fewer than 8 parts where they are many.
+// scale·|d|·2⁻²⁴ of the exponential, or an exponential in the subnormal numbers; the rest costs 2·2⁻²⁴ at most. The
+// sum has n such terms, in no fewer than 8 parts where they are many.
 func TestSoftmax(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier *Tier) {
 		fence := newFence(t, 1280)

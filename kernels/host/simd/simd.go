@@ -38,8 +38,8 @@ type Tier struct {
 	Tile [15]func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool)
 
 	// Activations, in place on a [rows, cols] block with row stride ld. What becomes of an element does not depend on
-	// its position. The error is at most 1.5 units in the last place above -1, and 4e-8 below. NaN stays NaN, +Inf
-	// stays +Inf, -Inf becomes a zero.
+	// its position. The error is at most 1.8e-7 of the value above -1, and 4e-8 below. NaN stays NaN, +Inf stays +Inf,
+	// -Inf becomes a zero.
 	GELU      func(x *float32, ld, rows, cols int) // x·Φ(x), Φ the normal distribution function
 	GELUTanh  func(x *float32, ld, rows, cols int) // x/2·(1 + tanh(sqrt(2/π)·(x + 0.044715·x³)))
 	QuickGELU func(x *float32, ld, rows, cols int) // x·sigmoid(1.702·x)
@@ -49,8 +49,8 @@ type Tier struct {
 	LayerNorm func(dst, src, gamma, beta *float32, n int, eps float32)
 
 	// Softmax replaces each of n values by exp(scale·(p[i] - max p)) and returns the sum of what it wrote; softmax is
-	// their quotient. The scale is positive. Values are within a unit in the last place of the exponential of the
-	// rounded difference. -Inf gives 0; a row of -Inf only, or with a NaN or +Inf, has a NaN sum.
+	// their quotient. The scale is positive. Values are within 1.3e-7 of the exponential of the difference rounded to
+	// fp32. -Inf gives 0; a row of -Inf only, or with a NaN or +Inf, has a NaN sum.
 	Softmax func(p *float32, n int, scale float32) (sum float32)
 
 	// Scale multiplies n values: dst[i] = s·src[i]. dst may be src.

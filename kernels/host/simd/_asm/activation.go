@@ -77,12 +77,12 @@ func (s *isa) gelu() func(x, y VecPhysical) {
 	}
 }
 
-// logistic prepares y = x/(1 + 2^w(x)) for an odd, falling w and returns the code of it. Below lo, where w is 128, the
-// power is infinite and y a zero; above hi, where w is -127, the power is 0 and y is x.
-func (s *isa) logistic(lo, hi float64) func(power func(x VecPhysical) VecPhysical, x, y VecPhysical) {
+// logistic is x/(1 + 2^w(x)) for an odd, falling w; power emits 2^w. Below lo, where w is 128, the power is infinite
+// and y a zero; above hi, where w is -127, the power is 0 and y is x.
+func (s *isa) logistic(lo, hi float64, power func(x VecPhysical) VecPhysical) func(x, y VecPhysical) {
 	low, high, one := s.float(lo), s.float(hi), s.float(1)
 	t := s.vec()
-	return func(power func(x VecPhysical) VecPhysical, x, y VecPhysical) {
+	return func(x, y VecPhysical) {
 		VMOVUPS(low, y)
 		VMAXPS(x, y, y)
 		VMOVUPS(high, t)
@@ -93,29 +93,25 @@ func (s *isa) logistic(lo, hi float64) func(power func(x VecPhysical) VecPhysica
 	}
 }
 
-// geluTanh is x/2·(1 + tanh(u)) = x/(1 + exp(-2u)), u = sqrt(2/π)·(x + 0.044715·x³).
+// geluTanh is x/2·(1 + tanh(u)) = x/(1 + exp(-2u)), u = sqrt(2/π)·(x + 0.044715·x³). The bounds are the roots of
+// slope·(x + 0.044715·x³) = 128 and -127.
 func (s *isa) geluTanh() func(x, y VecPhysical) {
-	const slope = -2 * log2e * 0.797884560802865355879892119868763737 // sqrt(2/π)
+	slope := -2 * math.Sqrt(2/math.Pi) * math.Log2E
 	linear, cubic := s.float(slope), s.float(slope*0.044715)
 	exp2 := s.exp2(0)
 	square, w := s.vec(), s.vec()
-	logistic := s.logistic(-10.0609663, 10.0310889)
-	return func(x, y VecPhysical) {
-		logistic(func(x VecPhysical) VecPhysical {
-			VMULPS(x, x, square)
-			VMOVUPS(cubic, w)
-			VFMADD213PS(linear, square, w)
-			return exp2(x, w, nil)
-		}, x, y)
-	}
+	return s.logistic(-10.0609663, 10.0310889, func(x VecPhysical) VecPhysical {
+		VMULPS(x, x, square)
+		VMOVUPS(cubic, w)
+		VFMADD213PS(linear, square, w)
+		return exp2(x, w, nil)
+	})
 }
 
 // quickGELU is x·sigmoid(1.702·x) = x/(1 + exp(-1.702·x)).
 func (s *isa) quickGELU() func(x, y VecPhysical) {
-	slope, slopeLo := s.float(-2.45546699), s.float(2.61094986e-08) // -1.702·log2(e)
+	const slope = -1.702 * math.Log2E
+	hi, lo := s.split(slope)
 	exp2 := s.exp2(0)
-	logistic := s.logistic(-52.1285776, 51.7213231)
-	return func(x, y VecPhysical) {
-		logistic(func(x VecPhysical) VecPhysical { return exp2(x, slope, slopeLo) }, x, y)
-	}
+	return s.logistic(128/slope, -127/slope, func(x VecPhysical) VecPhysical { return exp2(x, hi, lo) })
 }

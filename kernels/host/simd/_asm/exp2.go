@@ -6,12 +6,6 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// log2e is log2(e), so that exp(x) = 2^(x·log2e), as the fp32 value nearest and what that leaves.
-const (
-	log2e   = 1.44269502
-	log2eLo = 1.92596303e-08
-)
-
 // exp2Terms are c in 2^r = 1 + c[0]·r + c[1]·r² + … on |r| <= 1/2: minimax in the relative error (Remez exchange in 40
 // digits), 1.6e-8 with the coefficients rounded to fp32.
 var exp2Terms = []float64{
@@ -19,8 +13,8 @@ var exp2Terms = []float64{
 }
 
 // exp2 prepares 2^(x·y + x·lo - down) for -127+down <= x·y <= 128 and returns the code of it. That code leaves the
-// power in the register it returns and neither x nor y changed; lo, which may be nil, is the part of a constant y
-// that fp32 cannot hold.
+// power in the register it returns and neither x nor y changed. lo is the part of a constant y that fp32 cannot hold,
+// or nil. With y = log2(e) it is the exponential.
 //
 //	n = x·y rounded to an integer
 //	r = x·y - n + x·lo             exact but for one rounding, as multiply-adds keep the product whole
@@ -28,7 +22,7 @@ var exp2Terms = []float64{
 //
 // Adding 1.5·2²³ rounds to an integer and leaves it in the low bits of the sum. With the exponent's bias of 127 - down
 // added as well, those bits shifted into place are 2^(n-down): 0 for the lowest n, whose powers are flushed to zero,
-// and infinity for 128. The result is within 1 ulp of the power of r's argument. NaN in x stays NaN.
+// and infinity for 128. Rounding costs at most 2·2⁻²⁴ of the result. NaN in x stays NaN.
 func (s *isa) exp2(down int) func(x VecPhysical, y, lo Op) VecPhysical {
 	round := s.float(1.5*(1<<23) + 127 - float64(down))
 	terms := append([]Op{s.float(1)}, s.floats(exp2Terms)...)

@@ -20,7 +20,7 @@ type isa struct {
 	tailMask func(s *isa)                 // selects as many lanes for tail as CX, modulo lanes, says; changes AX and CX
 	tail     access                       // to those lanes only
 	halves   func(src, dst VecPhysical)   // dst is src with its halves exchanged
-	quarters func(src, dst VecPhysical)   // dst is src with the quarters of its halves exchanged; nil if those are 64 bits
+	quarters func(src, dst VecPhysical)   // dst is src with the quarters of each half exchanged; nil where a half is 128 bits
 
 	used  int           // registers that the routine has taken so far
 	words map[uint32]Op // constants that the routine has so far
@@ -64,6 +64,12 @@ func (s *isa) word(bits uint32) Op {
 }
 
 func (s *isa) float(v float64) Op { return s.word(math.Float32bits(float32(v))) }
+
+// split returns v as the nearest fp32 value and what that leaves.
+func (s *isa) split(v float64) (hi, lo Op) {
+	nearest := float64(float32(v))
+	return s.float(nearest), s.float(v - nearest)
+}
 
 func (s *isa) floats(v []float64) []Op {
 	ops := make([]Op, len(v))

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -17,7 +19,8 @@ func (s *isa) softmax() {
 	s.tailMask(s)
 	top, base, baseLo, limit, sum, x := s.vec(), s.vec(), s.vec(), s.vec(), s.vec(), s.vec()
 	exp2 := s.exp2(0)
-	e, eLo, low := s.float(log2e), s.float(log2eLo), s.float(-127)
+	log2e, log2eLo := s.split(math.Log2E)
+	low := s.float(-127)
 	q, left := R8, R9
 	restart := func() {
 		MOVQ(p, q)
@@ -40,10 +43,10 @@ func (s *isa) softmax() {
 	s.spread(VMAXPS, top, x)
 
 	VBROADCASTSS(NewParamAddr("scale", 16), x)
-	VMULPS(e, x, base)
+	VMULPS(log2e, x, base)
 	VMOVAPS(base, baseLo)
-	VFMSUB231PS(e, x, baseLo)
-	VFMADD231PS(eLo, x, baseLo)
+	VFMSUB231PS(log2e, x, baseLo)
+	VFMADD231PS(log2eLo, x, baseLo)
 	Comment("Differences below the limit give 0; to bound them keeps -Inf out of the products.")
 	VMOVUPS(low, limit)
 	VDIVPS(base, limit, limit)
