@@ -2,8 +2,10 @@ package preprocess
 
 import (
 	"bytes"
+	"compress/zlib"
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"image"
@@ -78,6 +80,8 @@ func (d *pngDecoder) readChunks(data []byte) (exif, xmp []byte) {
 			exif = body
 		case id == "iTXt" && bytes.HasPrefix(body, []byte("XML:com.adobe.xmp\x00\x00")):
 			xmp = body // not compressed
+		case (id == "tEXt" || id == "zTXt") && exif == nil:
+			exif = rawProfile(id, body)
 		case id == "IEND":
 			d.cut = false
 			return exif, xmp
@@ -85,6 +89,33 @@ func (d *pngDecoder) readChunks(data []byte) (exif, xmp []byte) {
 		at = next
 	}
 	return exif, xmp
+}
+
+// rawProfile returns the EXIF data of a text chunk that ImageMagick wrote before
+// there was eXIf: three lines of heading, then hexadecimal digits. nil if it is
+// another text.
+func rawProfile(id string, body []byte) []byte {
+	text, found := bytes.CutPrefix(body, []byte("Raw profile type exif\x00"))
+	if !found || len(text) < 1 {
+		return nil
+	}
+	if id == "zTXt" {
+		const most = 1 << 18                                // EXIF in a JPEG, which this comes from, has at most 64 KiB
+		z, err := zlib.NewReader(bytes.NewReader(text[1:])) // after the compression method
+		if err != nil {
+			return nil
+		}
+		if text, err = io.ReadAll(io.LimitReader(z, most)); err != nil {
+			return nil
+		}
+	}
+	lines := bytes.SplitN(text, []byte("\n"), 4)
+	digits := bytes.ReplaceAll(lines[len(lines)-1], []byte("\n"), nil)
+	exif := make([]byte, len(digits)/2)
+	if _, err := hex.Decode(exif, digits); err != nil {
+		return nil
+	}
+	return exif
 }
 
 // Memory counts the 4 or 8 bytes that image/png takes for a pixel at most.
@@ -98,7 +129,7 @@ func (d *pngDecoder) Memory() int64 {
 
 func (d *pngDecoder) Rows(ctx context.Context, window image.Rectangle, emit func(row []byte)) error {
 	if need := int64(d.width) * int64(d.height) * int64(d.bitsPerPixel) / 8; need > int64(d.compressed)*maxInflation {
-		return fmt.Errorf("png: %d bytes of pixels in %d compressed ones: %w", need, d.compressed, io.ErrUnexpectedEOF)
+		return fmt.Errorf("png: %d whole bytes of compressed pixels cannot hold %d x %d: %w", d.compressed, d.width, d.height, io.ErrUnexpectedEOF)
 	}
 	m, err := png.Decode(contextReader{ctx, io.MultiReader(bytes.NewReader(d.data), strings.NewReader(pngEnd))})
 	if err != nil && d.cut {

@@ -142,9 +142,6 @@ func (d *Decoder) readFrame(r *reader) error {
 		return err
 	}
 	d.codeSize = int(size[0])
-	if d.codeSize < 2 || d.codeSize > 8 {
-		return fmt.Errorf("gif: LZW code size %d", d.codeSize)
-	}
 	d.blocks = r.data
 	return nil
 }
@@ -188,6 +185,9 @@ func (d *Decoder) Rows(ctx context.Context, window image.Rectangle, emit func(ro
 
 // decode returns the palette indices of the frame, row by row from the top.
 func (d *Decoder) decode(ctx context.Context) ([]byte, error) {
+	if d.codeSize < 2 || d.codeSize > 8 {
+		return nil, fmt.Errorf("gif: LZW code size %d", d.codeSize)
+	}
 	width, height := d.frame.Dx(), d.frame.Dy()
 	indices := make([]byte, width*height)
 	pixels := lzw.NewReader(&subBlocks{reader: reader{d.blocks}}, lzw.LSB, d.codeSize)

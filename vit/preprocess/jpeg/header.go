@@ -266,7 +266,7 @@ func (d *Decoder) readSOS(p []byte) error {
 		if c == nil {
 			return FormatError(fmt.Sprintf("scan of the unknown or repeated component %d", id))
 		}
-		s.parts = append(s.parts, part{component: c, dc: d.dc.at(tables >> 4), ac: d.ac.at(tables & 15)})
+		s.parts = append(s.parts, part{component: c, dcTable: tables >> 4, acTable: tables & 15})
 		blocks += c.h * c.v
 	}
 	if n > 1 && blocks > 10 {

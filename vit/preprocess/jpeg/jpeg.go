@@ -24,8 +24,8 @@
 // [io.ErrUnexpectedEOF], even if all pixels are there, as it is in Pillow.
 //
 // Deviations: libjpeg smooths blocks of progressive images that lack scans;
-// that is not done. More than 100 scans are refused. Standard Huffman tables
-// are not assumed where a file has none.
+// that is not done. More than 100 scans are refused. Pillow accepts a file
+// without EOI marker if other bytes follow the last pixel; here it is truncated.
 //
 // Sources: ITU-T T.81 (1992); libjpeg-turbo 2.1.5; Pillow 9.4.
 package jpeg
@@ -146,6 +146,9 @@ func New(data []byte) (*Decoder, error) {
 		return nil, FormatError("EOI marker before the first scan")
 	}
 	d.colorSpace = d.findColorSpace()
+	if !d.progressive {
+		d.addStandardTables()
+	}
 	return d, nil
 }
 

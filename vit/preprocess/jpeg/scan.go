@@ -37,8 +37,9 @@ type scan struct {
 // A part is a component in a scan.
 type part struct {
 	*component
-	dc, ac    *huffman
-	predictor int32 // DC coefficient of the block before
+	dcTable, acTable byte
+	dc, ac           *huffman
+	predictor        int32 // DC coefficient of the block before
 }
 
 // startScan checks the scan whose header was read and prepares to decode its data.
@@ -57,7 +58,9 @@ func (d *Decoder) startScan() error {
 		}
 		needDC, needAC = dcOnly && s.high == 0, !dcOnly
 	}
-	for _, p := range s.parts {
+	for i := range s.parts {
+		p := &s.parts[i]
+		p.dc, p.ac = d.dc.at(p.dcTable), d.ac.at(p.acTable)
 		switch {
 		case needDC && p.dc == nil, needAC && p.ac == nil:
 			return FormatError(fmt.Sprintf("scan %d uses a Huffman table that is not defined", d.scans))
@@ -70,7 +73,7 @@ func (d *Decoder) startScan() error {
 		if d.quant[p.table] == nil {
 			return FormatError(fmt.Sprintf("quantisation table %d is not defined", p.table))
 		}
-		p.component.quant = d.quant[p.table]
+		p.quant = d.quant[p.table]
 	}
 	s.bits = bitReader{data: d.data, pos: d.pos}
 	s.marker, s.untilMarker = 0, d.restartInterval
