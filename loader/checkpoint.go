@@ -147,9 +147,9 @@ func (c *Checkpoint) ReadRows(name string, dst []float32, row0, rows int) error 
 	}
 	return c.reading(w.file, func() error {
 		return w.blocks(row0*cols, rows*cols, func(i int, b []byte) error {
-			w.sum.add(i, b, w.dtype)
-			n := len(b) / int(w.dtype.Size())
-			block := dst[i-row0*cols:][:n]
+			size := int(w.dtype.Size())
+			w.sum.add(i, b, size)
+			block := dst[i-row0*cols:][:len(b)/size]
 			if k := widen(block, b, w.dtype); k >= 0 {
 				return w.notFinite(name, i+k, block[k])
 			}

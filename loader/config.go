@@ -65,19 +65,28 @@ func statedConfig(dir string, metadata map[string]string) (*tower.Config, string
 			c, err = f.parse(data)
 		}
 		if err != nil {
-			return nil, "", &Error{File: path, Problem: "cannot read the tower's configuration", Err: err,
+			return nil, "", &Error{File: path, Problem: "cannot read the tower's configuration", Err: cause(err),
 				Remedy: "correct the file; without one, known towers are recognised by their shapes"}
 		}
 		if c != nil {
 			return c, path, nil
 		}
 	}
-	if name, _, ok := strings.Cut(metadata["synthetic"], "/"); ok {
-		if c, ok := tower.Lookup(name); ok {
-			return &c, "__metadata__.synthetic", nil
-		}
+	if config, _, ok := strings.Cut(syntheticRef(metadata), "/"); ok {
+		c, _ := tower.Lookup(config)
+		return &c, "__metadata__.synthetic", nil
 	}
 	return nil, "", nil
+}
+
+// syntheticRef returns the CONFIG/SEED in the metadata of a synthetic checkpoint of a known tower, else "".
+func syntheticRef(metadata map[string]string) string {
+	ref := metadata["synthetic"]
+	config, _, err := ParseSynthetic(ref)
+	if _, known := tower.Lookup(config); err != nil || !known {
+		return ""
+	}
+	return ref
 }
 
 // readSmall reads a file of at most limit bytes.

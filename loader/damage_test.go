@@ -35,7 +35,7 @@ func refused(t testing.TB, err error, file, tensor, want string) {
 	}
 }
 
-// damagedHeaders are refused before any tensor is looked at as a weight. %s in want stands for nothing: it is text.
+// damagedHeaders are refused before any tensor is looked at as a weight.
 var damagedHeaders = []struct {
 	content []byte
 	tensor  string
@@ -52,14 +52,14 @@ var damagedHeaders = []struct {
 	{withLength(`{"a":null}`), "a", "<nil> where an object belongs"},
 	{withLength(`{}{}`), "", "more text follows"},
 	{withLength(`{} x`), "", "more text follows"},
-	{withLength(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}`), "a", "unexpected EOF"},
+	{withLength(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}`), "", "unexpected EOF"},
 	{withLength(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4}}`), "a", "invalid character '}'"},
 	{append(withLength(`{}`), 1, 2, 3), "", "3 bytes follow the last tensor"},
 	{[]byte("\xff\xff\xff\xff\xff\xff\xff\xff{}"), "", "length of 18446744073709551615 bytes is above the format's 100000000"},
 	{[]byte("\x00\xe1\xf5\x05\x00\x00\x00\x00{}"), "", "length is 100000000 bytes, but only 2 follow"},
 	{[]byte("\x01\xe1\xf5\x05\x00\x00\x00\x00{}"), "", "length of 100000001 bytes is above"},
 	{withTensor(`"dtype":"F32","shape":[1],"data_offsets":[0,4],"dtype":"F32"`, 4), "a", `"dtype" is there twice`},
-	{withTensor(`"dtype":"F32","shape":[1]`, 4), "", `missing "data_offsets"|expected 3 keys`},
+	{withTensor(`"dtype":"F32","shape":[1]`, 4), "", "expected 3 keys"},
 	{withTensor(`"dtype":"F32","shape":[1],"offsets":[0,4]`, 4), "", `missing "data_offsets"`},
 	{withTensor(`"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":[]`, 4), "a", "more than 3 members"},
 	{withTensor(`"dtype":"F32","shape":[1],"data_offsets":[4]`, 4), "", "expected array of 2 elements"},
@@ -87,7 +87,7 @@ var damagedHeaders = []struct {
 	{withTensor(`"dtype":"F32","shape":[2],"data_offsets":[0,8]`, 5), "a", "its data end at byte 8, the file holds 5 bytes of data"},
 	{withTensor(`"dtype":"F32","shape":[1],"data_offsets":[0,4]`, 5), "", "1 bytes follow the last tensor"},
 	{append(withLength(`{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}}`), 1, 2, 3, 4, 5, 6), "b", `overlap "a", which ends at 4`},
-	{append(withLength(`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`), 1), "a", `"a" is there twice`},
+	{append(withLength(`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{}}`), 1), "", `"a" is there twice`},
 	{withLength(`{"__metadata__":{"format":1}}`), "__metadata__", "1 is not a string"},
 	{withLength(`{"` + strings.Repeat("n", 2000) + `":{}}`), "", "a name of 2000 bytes"},
 	{[]byte("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3944692325\n"), "", "a Git LFS pointer"},
@@ -111,11 +111,7 @@ func TestDamagedHeaders(t *testing.T) {
 	for i, d := range damagedHeaders {
 		write(t, filepath.Dir(path), "x.safetensors", string(d.content))
 		_, err := Open(path)
-		want, other, _ := strings.Cut(d.want, "|")
-		if err != nil && other != "" && strings.Contains(err.Error(), other) {
-			want = other
-		}
-		refused(t, err, path, d.tensor, want)
+		refused(t, err, path, d.tensor, d.want)
 		if t.Failed() {
 			t.Fatalf("header %d: %.200q", i, d.content)
 		}
@@ -212,7 +208,7 @@ func TestDamagedFolders(t *testing.T) {
 	f("", "", "several files of weights: a.safetensors, b.safetensors; name one", "a.safetensors", sound, "b.safetensors", sound)
 	f(indexName, "", "cannot read the index of the shards: unexpected end of JSON", indexName, "{")
 	f(indexName, "", "weight_map is empty", indexName, "{}")
-	f(indexName, "", "the shard b.safetensors is missing", indexName, index("x", "a.safetensors", "y", "b.safetensors"), "a.safetensors", sound)
+	f(indexName, "y", "its shard b.safetensors is missing", indexName, index("x", "a.safetensors", "y", "b.safetensors"), "a.safetensors", sound)
 	f(indexName, "x", `shard "../a.safetensors" is not the name of a file in the folder`, indexName, index("x", "../a.safetensors"))
 	f(indexName, "x", `shard ".." is not the name`, indexName, index("x", ".."))
 	f(indexName, "x", `shard "" is not the name`, indexName, index("x", ""))

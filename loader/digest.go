@@ -9,8 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/nlpodyssey/safetensors"
+	"sync/atomic"
 )
 
 // Digest identifies the tower's weights: "sha256:" and the hexadecimal sha256 of one line for each weight, in the
@@ -55,9 +54,9 @@ func (c *Checkpoint) Digest() (string, error) {
 
 // digest hashes what has not been hashed yet.
 func (w *weight) digest() []byte {
-	done := w.sum.elements()
+	done := int(w.sum.next.Load())
 	w.blocks(done, w.rows()*w.cols()-done, func(i int, b []byte) error {
-		w.sum.add(i, b, w.dtype)
+		w.sum.add(i, b, int(w.dtype.Size()))
 		return nil
 	})
 	return w.sum.hash.Sum(nil)
@@ -66,24 +65,24 @@ func (w *weight) digest() []byte {
 // A sum is the running sha256 of a weight. Whoever reads the next elements in line adds them; everything else is
 // passed over, so that any interleaving of readers hashes each byte once, in order.
 type sum struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // held while hashing
 	hash hash.Hash
-	next int // elements hashed
+	next atomic.Int64 // elements hashed
 }
 
-func (s *sum) elements() int {
+// add takes the stored bytes of the elements from i on, size bytes each. Readers elsewhere in the weight do not wait.
+func (s *sum) add(i int, b []byte, size int) {
+	skip := func() (bytes int, inLine bool) {
+		bytes = (int(s.next.Load()) - i) * size
+		return bytes, 0 <= bytes && bytes < len(b)
+	}
+	if _, inLine := skip(); !inLine {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.next
-}
-
-// add takes the stored bytes of the elements from i on.
-func (s *sum) add(i int, b []byte, t safetensors.DType) {
-	size := int(t.Size())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if skip := s.next - i; skip >= 0 && skip*size < len(b) {
-		s.hash.Write(b[skip*size:])
-		s.next = i + len(b)/size
+	if n, inLine := skip(); inLine {
+		s.hash.Write(b[n:])
+		s.next.Store(int64(i + len(b)/size))
 	}
 }

@@ -45,13 +45,14 @@ func parse(f file) ([]stored, map[string]string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if name, err := vet(header); err != nil {
-		return nil, nil, foreignOr(f, &Error{File: f.path, Tensor: name, Problem: "the header is not a table of tensors", Err: err, Remedy: downloadAgain})
-	}
+	name, err := vet(header)
 	var m safetensors.Metadata
-	if err := m.UnmarshalJSON(header); err != nil {
-		return nil, nil, &Error{File: f.path, Problem: "the header is not a table of tensors", Err: err,
-			Remedy: "if the file is not damaged, save it as F32, F16 or BF16"}
+	if err == nil {
+		err = m.UnmarshalJSON(header)
+	}
+	if err != nil {
+		return nil, nil, foreignOr(f, &Error{File: f.path, Tensor: name, Problem: "the header is not a table of tensors", Err: err,
+			Remedy: "download the file again; if it is not damaged, save it as F32, F16 or BF16"})
 	}
 	tensors, err := layOut(f, data, m.Tensors())
 	if err != nil {
@@ -88,33 +89,39 @@ func vet(header []byte) (name string, err error) {
 	d.UseNumber()
 	err = object(d, maxTensors+1, func(key string) error {
 		name = key
-		if key == "__metadata__" {
-			return object(d, maxTensors, func(string) error {
-				_, err := text(d, maxHeader)
-				return err
-			})
+		err := value(d, key)
+		if err == nil {
+			name = ""
 		}
-		return object(d, 3, func(field string) error {
-			if field == "dtype" {
-				s, err := text(d, maxDType)
-				if err == nil {
-					_, err = safetensors.ParseDType(s)
-				}
-				return err
-			}
-			return numbers(d)
-		})
+		return err
 	})
 	if err != nil {
-		if len(name) > maxName {
-			name = name[:maxName]
-		}
 		return name, err
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return "", errors.New("more text follows it")
 	}
 	return "", nil
+}
+
+// value reads the value of a member of the header.
+func value(d *json.Decoder, key string) error {
+	if key == "__metadata__" {
+		return object(d, maxTensors, func(string) error {
+			_, err := text(d, maxHeader)
+			return err
+		})
+	}
+	return object(d, 3, func(field string) error {
+		if field != "dtype" {
+			return numbers(d)
+		}
+		s, err := text(d, maxDType)
+		if err == nil {
+			_, err = safetensors.ParseDType(s)
+		}
+		return err
+	})
 }
 
 // object reads an object of at most limit members; member reads the value of each.

@@ -151,16 +151,15 @@ func shardFiles(dir string) ([]string, map[string]string, error) {
 		return nil, nil, damaged("", "weight_map is empty", nil)
 	}
 	names := map[string]bool{}
-	for tensor, name := range index.Shards {
+	for _, tensor := range slices.Sorted(maps.Keys(index.Shards)) {
+		name := index.Shards[tensor]
 		if name != filepath.Base(name) || !filepath.IsLocal(name) {
 			return nil, nil, damaged(tensor, fmt.Sprintf("shard %q is not the name of a file in the folder", name), nil)
 		}
-		names[filepath.Join(dir, name)] = true
-	}
-	for path := range names {
-		if _, err := os.Stat(path); err != nil {
-			return nil, nil, damaged("", "the shard "+filepath.Base(path)+" is missing", nil)
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			return nil, nil, damaged(tensor, "its shard "+name+" is missing", nil)
 		}
+		names[filepath.Join(dir, name)] = true
 	}
 	return slices.Sorted(maps.Keys(names)), index.Shards, nil
 }
@@ -195,7 +194,7 @@ func assemble(path, dir string, files []file, index map[string]string) (*Checkpo
 	if err != nil {
 		return nil, err
 	}
-	c := &Checkpoint{files: files, synthetic: metadata["synthetic"]}
+	c := &Checkpoint{files: files, synthetic: syntheticRef(metadata)}
 	if c.config, c.source, err = findConfig(dir, metadata, m); err != nil {
 		return nil, err
 	}

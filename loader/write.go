@@ -10,7 +10,7 @@ import (
 )
 
 // SaveSynthetic writes the file of WriteSynthetic, overwriting. The file appears under its name only when it is
-// complete.
+// complete. A cancelled save returns the context's cause and leaves nothing behind.
 func SaveSynthetic(ctx context.Context, path, config string, seed uint64, progress func(done, total int64)) (err error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return &Error{File: path, Problem: "is there and is not a regular file", Remedy: "name a file to write"}
@@ -42,7 +42,7 @@ const writeBlock = 1 << 18
 
 // WriteSynthetic writes the safetensors file of a synthetic checkpoint: the same bytes for the same config and seed,
 // always. Values are generated on all cores and written in order. progress, if not nil, is called from the calling
-// goroutine with the bytes written so far and the size of the file.
+// goroutine with the bytes written so far and the size of the file. When ctx ends, its cause is returned.
 func WriteSynthetic(ctx context.Context, w io.Writer, config string, seed uint64, progress func(done, total int64)) error {
 	s, err := newSynthetic(config, seed)
 	if err != nil {
