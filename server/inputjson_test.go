@@ -1,7 +1,9 @@
 package server
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
@@ -35,4 +37,17 @@ func FuzzParseJSON(f *testing.F) {
 			}
 		}
 	})
+}
+
+func BenchmarkParseJSON(b *testing.B) {
+	text := base64.StdEncoding.EncodeToString(make([]byte, 100_000))
+	body := []byte(`{"images":["` + strings.Repeat(text+`","`, 9) + text + `"]}`)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var o options
+		if _, err := parseJSON(body, 10, &o); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
