@@ -50,14 +50,14 @@ func (h *heads) run(task, worker int) {
 		lo, hi := span(h.queries, tiles, i)
 		rows, row := hi-lo, image*h.queries+lo
 		for p := range h.keyPanels {
-			dot(t, rows, h.dim, h.q.f32(row, col), h.q.pitch, &keys[p*h.dim*t.NR], &scores[p*t.NR], h.scorePitch, nil)
+			dot(t, rows, h.dim, h.q.f32(row, col), h.q.pitch, &keys[p*h.dim*t.NR], &scores[p*t.NR], h.scorePitch)
 		}
 		var total [len(t.Tile)]float32
 		for r := range rows {
 			total[r] = t.Softmax(&scores[r*h.scorePitch], h.keys, h.scale)
 		}
 		for p := range h.valuePanels {
-			dot(t, rows, h.keys, &scores[0], h.scorePitch, &values[p*h.keys*t.NR], &sums[p*t.NR], h.valuePitch, nil)
+			dot(t, rows, h.keys, &scores[0], h.scorePitch, &values[p*h.keys*t.NR], &sums[p*t.NR], h.valuePitch)
 		}
 		for r := range rows {
 			t.Scale(h.y.f32(row+r, col), &sums[r*h.valuePitch], h.dim, 1/total[r])
@@ -80,3 +80,13 @@ func (h *heads) pack(keys, values []float32, row, col int) {
 		}
 	}
 }
+
+// dot computes one tile c[m, NR] = a[m, k]·b[k, NR], for any k.
+func dot(t *simd.Tier, m, k int, a *float32, lda int, b, c *float32, ldc int) {
+	for i := 0; i < k; i += maxK {
+		t.Tile[m](min(maxK, k-i), index(a, i), lda, index(b, i*t.NR), c, ldc, nil, i > 0)
+	}
+}
+
+// index is the address of p[i].
+func index(p *float32, i int) *float32 { return (*float32)(unsafe.Add(unsafe.Pointer(p), 4*i)) }

@@ -74,9 +74,9 @@ func (g *product) run(task, worker int) {
 	}
 }
 
-// panel is the address of row k of panel p of the weights.
+// panel is the address of panel p of the weights, from column k on.
 func (g *product) panel(p, k int) *float32 {
-	return (*float32)(unsafe.Add(*g.w.base, 4*g.tier.NR*(p*g.k+k)))
+	return (*float32)(unsafe.Add(*g.w.base, 4*panelAt(g.n, g.k, g.tier.NR, p, k)))
 }
 
 // biasAt is the address of the bias of panel p, or nil.
@@ -125,7 +125,11 @@ func (g *product) staged(row0, row1, p int, tile []float32) {
 	tiles := (row1 - row0 + t.MR - 1) / t.MR
 	for i := range tiles {
 		lo, hi := span(row1-row0, tiles, i)
-		dot(t, hi-lo, g.k, x.f32(row0+lo, 0), x.pitch, g.panel(p, 0), &tile[0], nr, g.biasAt(p))
+		bias := g.biasAt(p)
+		for k := 0; k < g.k; k += maxK {
+			t.Tile[hi-lo](min(maxK, g.k-k), x.f32(row0+lo, k), x.pitch, g.panel(p, k), &tile[0], nr, bias, k > 0)
+			bias = nil
+		}
 		if g.activate != nil {
 			g.activate(&tile[0], nr, hi-lo, cols)
 		}
@@ -141,14 +145,3 @@ func (g *product) staged(row0, row1, p int, tile []float32) {
 		}
 	}
 }
-
-// dot computes one tile c[m, NR] = a[m, k]·b[k, NR] + bias, for any k.
-func dot(t *simd.Tier, m, k int, a *float32, lda int, b, c *float32, ldc int, bias *float32) {
-	for k0 := 0; k0 < k; k0 += maxK {
-		t.Tile[m](min(maxK, k-k0), index(a, k0), lda, index(b, k0*t.NR), c, ldc, bias, k0 > 0)
-		bias = nil
-	}
-}
-
-// index is the address of p[i].
-func index(p *float32, i int) *float32 { return (*float32)(unsafe.Add(unsafe.Pointer(p), 4*i)) }

@@ -13,8 +13,10 @@ import (
 type layout uint8
 
 const (
-	plain  layout = iota // rows as they are, followed by enough zeros to be read in whole panels
-	panels               // for gemm: panel p holds rows [p·NR, (p+1)·NR) transposed, [cols][NR]; missing rows are zeros
+	plain layout = iota // rows as they are, followed by enough zeros to be read in whole panels
+	// panels is for gemm: of each maxK columns, panel p holds rows [p·NR, (p+1)·NR) transposed, [columns][NR], in the
+	// order in which they are read. Missing rows are zeros.
+	panels
 )
 
 // A weightKey is what makes two uses of a weight the same bytes in memory.
@@ -111,6 +113,11 @@ func (b *Backend) pack(keys []weightKey, memory []float32, offset map[weightKey]
 	return first
 }
 
+// panelAt is where column c, a multiple of maxK, of panel p of a rows x cols weight starts.
+func panelAt(rows, cols, nr, p, c int) int {
+	return (rows+nr-1)/nr*nr*c + p*nr*min(maxK, cols-c)
+}
+
 // place writes one weight to dst, NR rows at a time.
 func (b *Backend) place(k weightKey, dst, staging []float32) error {
 	nr, rows, cols := b.tier.NR, k.weight.Rows, k.weight.Cols
@@ -131,9 +138,8 @@ func (b *Backend) place(k weightKey, dst, staging []float32) error {
 		if k.layout == plain {
 			continue
 		}
-		panel := dst[r*cols:]
-		for c := 0; c < cols; c += maxK { // short calls: assembly cannot be preempted
-			b.tier.Transpose(&panel[c*nr], nr, &block[c], cols, n, min(maxK, cols-c))
+		for c := 0; c < cols; c += maxK {
+			b.tier.Transpose(&dst[panelAt(rows, cols, nr, r/nr, c)], nr, &block[c], cols, n, min(maxK, cols-c))
 		}
 	}
 	return nil
