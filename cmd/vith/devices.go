@@ -1,0 +1,56 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"vith/cmd/internal/open"
+)
+
+func devicesCommand() *cli.Command {
+	var asJSON bool
+	return &cli.Command{
+		Name:  "devices",
+		Usage: "what could run this, and what auto would choose",
+		Description: `Shows the devices that --device may name, what each can do, and which one auto takes. On the
+CPU the best instruction set is chosen; VITH_CPU=avx512, avx2 or generic asks for another.
+
+Examples:
+  vith devices
+  VITH_CPU=avx2 vith devices --json`,
+		Flags: []cli.Flag{newSwitch(&asJSON, "json", "print JSON")},
+		Action: func(c *cli.Context) error {
+			if _, err := arguments(c, 0, 0); err != nil {
+				return err
+			}
+			found, err := open.Devices(os.Getenv("VITH_CPU"))
+			if err != nil {
+				return openError(c, err)
+			}
+			if asJSON {
+				return json.NewEncoder(c.App.Writer).Encode(found)
+			}
+			return printDevices(c.App.Writer, found)
+		},
+	}
+}
+
+func printDevices(w io.Writer, found *open.Found) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(t, "auto takes\t%s\n", found.Auto)
+	fmt.Fprintf(t, "GPUs\tnone: %s\n", found.NoGPU)
+	for _, d := range found.Devices {
+		fmt.Fprintf(t, "%s\t%s\n", d.ID, d.Name)
+		fmt.Fprintf(t, "  threads\t%d\n", d.Threads)
+		fmt.Fprintf(t, "  instructions\t%s, of %s\n", d.Tier, strings.Join(d.Tiers, ", "))
+		fmt.Fprintf(t, "  precisions\t%s\n", strings.Join(d.Precisions, ", "))
+		fmt.Fprintf(t, "  memory\t%d MiB free of %d MiB\n", d.Free>>20, d.Total>>20)
+	}
+	return t.Flush()
+}

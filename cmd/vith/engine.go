@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"vith/cmd/internal/open"
+	"vith/kernels/host"
+	"vith/server"
+	"vith/vit"
+	"vith/vit/preprocess"
+)
+
+// An engine is a loaded model as the server sees it.
+type engine struct {
+	model *open.Model
+	info  server.Info
+	name  string // of the device
+	load  meter
+}
+
+var _ server.Engine = (*engine)(nil)
+
+func newEngine(m *open.Model) *engine {
+	return &engine{
+		model: m,
+		info: server.Info{
+			Model:         m.Name,
+			ModelDigest:   m.Digest,
+			Preprocessing: m.Preprocess.ID(),
+			Synthetic:     m.Synthetic,
+			Device:        m.Backend().Name(),
+			Precision:     m.Precision,
+			ImageSize:     m.Preprocess.Size,
+			Outputs:       m.Outputs,
+			MaxBatch:      m.MaxBatch(),
+			InBytes:       m.InBytes(),
+		},
+		name: open.CPUName(),
+	}
+}
+
+func (e *engine) Prepare(ctx context.Context, dst, img []byte, o server.PrepareOptions) error {
+	options := e.model.Preprocess
+	options.MaxPixels = int64(o.MaxPixels)
+	return preprocess.Crop(ctx, dst, img, options)
+}
+
+func (e *engine) Embed(ctx context.Context, output string, n int, in []byte, out []float32) error {
+	defer e.load.begin()()
+	return e.model.Embed(ctx, vit.Output(output), n, in, out)
+}
+
+func (e *engine) Info() server.Info { return e.info }
+
+func (e *engine) Devices() []server.Device {
+	m := e.model.Backend().Memory()
+	total, free := open.Memory()
+	return []server.Device{{
+		ID: e.info.Device, Name: e.name, State: "ok", Load: e.load.lastSecond(),
+		Memory: server.Memory{Total: total, Free: free, Weights: m.Weights, Arena: m.Arena, Workspace: m.Workspace},
+	}}
+}
+
+// logModel says what was loaded and what runs it.
+func logModel(log *slog.Logger, e *engine, took time.Duration) {
+	attrs := []any{"model", e.info.Model, "digest", e.info.ModelDigest, "preprocessing", e.info.Preprocessing,
+		"device", e.info.Device, "precision", e.info.Precision}
+	if cpu, ok := e.model.Backend().(*host.Backend); ok {
+		attrs = append(attrs, "instructions", cpu.Tier(), "threads", cpu.Threads())
+	}
+	m := e.model.Backend().Memory()
+	attrs = append(attrs, "weights_mib", m.Weights>>20, "arena_mib", m.Arena>>20, "max_batch", e.info.MaxBatch, "seconds", took.Seconds())
+	log.Info("model loaded", attrs...)
+	if e.info.Synthetic {
+		log.Warn("the model is synthetic: its vectors mean nothing; name real weights with --model")
+	}
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"runtime"
+
+	"github.com/urfave/cli/v2"
+
+	"vith/cmd/internal/open"
+	"vith/vit"
+	"vith/vit/preprocess"
+)
+
+// logFlags choose what is logged on standard error, and how.
+type logFlags struct {
+	level, format string
+}
+
+func (l *logFlags) flags() []cli.Flag {
+	return []cli.Flag{
+		newFlag(&l.level, "log-level", "info", "`LEVEL`: debug, info, warn or error", oneOf("debug", "info", "warn", "error")),
+		newFlag(&l.format, "log-format", "text", "`FORMAT`: text or json", oneOf("text", "json")),
+	}
+}
+
+func (l *logFlags) logger() *slog.Logger {
+	var level slog.Level
+	level.UnmarshalText([]byte(l.level)) // one of the above, which slog knows
+	options := &slog.HandlerOptions{Level: level}
+	if l.format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
+
+// pixelFlags choose what becomes of an image before the model sees it.
+type pixelFlags struct {
+	exif, crop string
+}
+
+func (p *pixelFlags) flags() []cli.Flag {
+	return []cli.Flag{
+		newFlag(&p.exif, "exif", "apply", "`RULE` for the EXIF orientation: apply or ignore", oneOf("apply", "ignore")),
+		newFlag(&p.crop, "crop", "floor", "`RULE` for odd margins: floor (transformers) or round (open_clip)", oneOf("floor", "round")),
+	}
+}
+
+func (p *pixelFlags) options() preprocess.Options {
+	return preprocess.Options{IgnoreEXIF: p.exif == "ignore", RoundCrop: p.crop == "round"}
+}
+
+// modelFlags choose a model, what runs it, and what it gives.
+type modelFlags struct {
+	logFlags
+	pixelFlags
+	model, device, precision, activation, gelu string
+	output                                     string
+	normalize, deterministic                   bool
+	batch, threads                             int
+}
+
+const modelUsage = "`MODEL`: a .safetensors file, its folder, a pulled hub id, or synth:CONFIG/SEED"
+
+func (m *modelFlags) flags() []cli.Flag {
+	list := []cli.Flag{
+		newFlag(&m.model, "model", "", modelUsage, text),
+		newFlag(&m.device, "device", "auto", "`DEVICE`: auto or cpu (GPUs: not available in this version)", text),
+		newFlag(&m.precision, "precision", "auto", "`PRECISION`: auto or fp32 on the CPU", text),
+		newFlag(&m.output, "output", string(vit.Pooled), "`OUTPUT`: pooled, projected or penultimate",
+			oneOf(string(vit.Pooled), string(vit.Projected), string(vit.Penultimate))),
+		newSwitch(&m.normalize, "normalize", "scale vectors to unit length (L2)"),
+		newFlag(&m.activation, "activation", "", "`NAME`: gelu or quick_gelu, whatever the checkpoint says", oneOf("gelu", "quick_gelu")),
+		newFlag(&m.gelu, "gelu", "auto", "`FORM` of gelu: auto, exact or tanh; fp32 is always exact", oneOf("auto", "exact", "tanh")),
+		newFlag(&m.threads, "threads", "", "`N` threads; by default the container's CPU quota, else all cores", between(1, 4096)),
+		newSwitch(&m.deterministic, "deterministic", "same bits whatever the batch; always so on the CPU"),
+	}
+	return append(append(list, m.pixelFlags.flags()...), m.logFlags.flags()...)
+}
+
+// maxBatch bounds the images of one forward pass, and with them the memory that is reserved for it.
+const maxBatch = 1024
+
+func (m *modelFlags) batchFlag(name string) *cli.GenericFlag {
+	return newFlag(&m.batch, name, "8", "`N` images in one forward pass, at most", between(1, maxBatch))
+}
+
+// check reports flags that do not go together.
+func (m *modelFlags) check(c *cli.Context) error {
+	if m.normalize && m.output == string(vit.Penultimate) {
+		return usagef(c, "--normalize does not go with --output penultimate, which is a matrix of tokens: leave one of them out")
+	}
+	return nil
+}
+
+// load loads the model with the given outputs, nil for all of them. While it does, a bar shows on a terminal.
+func (m *modelFlags) load(c *cli.Context, log *slog.Logger, outputs []vit.Output) (*open.Model, error) {
+	if m.threads > 0 {
+		runtime.GOMAXPROCS(m.threads)
+	}
+	bar := newBar("loading "+m.model, true)
+	defer bar.clear()
+	model, err := open.Load(c.Context, open.Options{
+		Model: m.model, Device: m.device, Precision: m.precision, Activation: m.activation, GELU: m.gelu,
+		CPU: os.Getenv("VITH_CPU"), Threads: m.threads, MaxBatch: m.batch,
+		Outputs: outputs, Preprocess: m.pixelFlags.options(), Log: log, Progress: bar.set,
+	})
+	return model, openError(c, err)
+}
