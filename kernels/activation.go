@@ -51,8 +51,8 @@ func activation(f Activation) *Kernel {
 	return register(&Kernel{
 		Name:    f.String(),
 		Dims:    []string{"rows", "cols"},
-		In:      []Operand{{Name: "x", Types: floats, Shape: elementwise}},
-		Out:     []Operand{{Name: "y", Types: floats, Shape: elementwise}},
+		In:      []Operand{{Name: "x", Kind: Activations, Shape: elementwise}},
+		Out:     []Operand{{Name: "y", Kind: Activations, Shape: elementwise}},
 		InPlace: []Alias{{Out: 0, In: 0}},
 		// Counted as one operation an element, so that a sum over a program counts the matrix products.
 		FLOPs: func(d []int) int64 { return int64(d[0]) * int64(d[1]) },
@@ -64,8 +64,8 @@ func activation(f Activation) *Kernel {
 			}
 		},
 		// Four roundings near 1 in the absolute part, where x and the bracket nearly cancel; eight relative ones.
-		Tolerance: func(t tensor.DType, _ Case) tensor.Tolerance {
-			return tensor.Tolerance{Abs: 4 * 0x1p-24, Rel: 8*0x1p-24 + 2*roundoff(t)}
+		Tolerance: func(p Precision, _ Case) tensor.Tolerance {
+			return tensor.Tolerance{Abs: 4 * 0x1p-24, Rel: 8*0x1p-24 + 2*roundoff(p.Activation)}
 		},
 		Cases: []Case{
 			{Dims: []int{1, 1}}, {Dims: []int{3, 31}}, {Dims: []int{2, 33}}, {Dims: []int{257, 5120}}, {Dims: []int{4, 0}, Refused: true},
@@ -80,5 +80,5 @@ func (p *Program) Activate(f Activation, x Buf) Buf {
 	if k == nil {
 		return x
 	}
-	return p.Append(p.name(x)+"."+f.String(), p.typeOf(x), Call{Kernel: k, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
+	return p.Append(p.name(x)+"."+f.String(), p.uniform(x), Call{Kernel: k, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
 }

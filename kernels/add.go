@@ -16,10 +16,10 @@ var add = register(&Kernel{
 	Name: "add",
 	Dims: []string{"rows", "cols"},
 	In: []Operand{
-		{Name: "a", Types: floats, Shape: elementwise},
-		{Name: "b", Types: floats, Shape: elementwise},
+		{Name: "a", Kind: Stream, Shape: elementwise},
+		{Name: "b", Kind: Stream, Shape: elementwise},
 	},
-	Out:     []Operand{{Name: "y", Types: floats, Shape: elementwise}},
+	Out:     []Operand{{Name: "y", Kind: Stream, Shape: elementwise}},
 	InPlace: []Alias{{Out: 0, In: 0}, {Out: 0, In: 1}},
 	FLOPs:   func(d []int) int64 { return int64(d[0]) * int64(d[1]) },
 	Host: func(a Args) {
@@ -30,7 +30,7 @@ var add = register(&Kernel{
 		}
 	},
 	// The exact sum of two values, rounded once to t or first to float32.
-	Tolerance: func(t tensor.DType, _ Case) tensor.Tolerance { return tensor.Tolerance{Rel: 2 * roundoff(t)} },
+	Tolerance: func(p Precision, _ Case) tensor.Tolerance { return tensor.Tolerance{Rel: 2 * roundoff(p.Stream)} },
 	Cases: []Case{
 		{Dims: []int{1, 1}}, {Dims: []int{3, 17}}, {Dims: []int{257, 1280}}, {Dims: []int{0, 8}, Refused: true},
 	},
@@ -39,7 +39,7 @@ var add = register(&Kernel{
 
 // Add returns a + b, element by element.
 func (p *Program) Add(a, b Buf) Buf {
-	return p.Append(p.name(b)+"+"+p.name(a), p.typeOf(a), Call{Kernel: add, In: []Buf{a, b}, Dims: []int{a.Rows, a.Cols}})[0]
+	return p.Append(p.name(b)+"+"+p.name(a), p.uniform(a), Call{Kernel: add, In: []Buf{a, b}, Dims: []int{a.Rows, a.Cols}})[0]
 }
 
 // randomElementwise is a case of a kernel whose sizes are rows and cols.

@@ -22,11 +22,11 @@ var attention = register(&Kernel{
 	Dims:    []string{"batch", "heads", "queries", "keys", "head_dim"},
 	Scalars: []string{"scale"},
 	In: []Operand{
-		{Name: "q", Types: floats, Shape: func(d []int) (int, int) { return d[0] * d[2], d[1] * d[4] }},
-		{Name: "k", Types: floats, Shape: func(d []int) (int, int) { return d[0] * d[3], d[1] * d[4] }},
-		{Name: "v", Types: floats, Shape: func(d []int) (int, int) { return d[0] * d[3], d[1] * d[4] }},
+		{Name: "q", Kind: Activations, Shape: func(d []int) (int, int) { return d[0] * d[2], d[1] * d[4] }},
+		{Name: "k", Kind: Activations, Shape: func(d []int) (int, int) { return d[0] * d[3], d[1] * d[4] }},
+		{Name: "v", Kind: Activations, Shape: func(d []int) (int, int) { return d[0] * d[3], d[1] * d[4] }},
 	},
-	Out: []Operand{{Name: "y", Types: floats, Shape: func(d []int) (int, int) { return d[0] * d[2], d[1] * d[4] }}},
+	Out: []Operand{{Name: "y", Kind: Activations, Shape: func(d []int) (int, int) { return d[0] * d[2], d[1] * d[4] }}},
 	FLOPs: func(d []int) int64 {
 		return 4 * int64(d[0]) * int64(d[1]) * int64(d[2]) * int64(d[3]) * int64(d[4])
 	},
@@ -65,8 +65,8 @@ var attention = register(&Kernel{
 	// A score of unit-normal rows is √head_dim·scale in size and carries about that many roundings, which the
 	// exponential turns into a relative error of a probability; the sum over keys adds one rounding each, of values up
 	// to the largest |v|, about 4.
-	Tolerance: func(t tensor.DType, c Case) tensor.Tolerance {
-		return tensor.Tolerance{Abs: 4 * (2*math.Sqrt(float64(c.Dims[4])) + float64(c.Dims[3])) * 0x1p-24, Rel: 2 * roundoff(t)}
+	Tolerance: func(p Precision, c Case) tensor.Tolerance {
+		return tensor.Tolerance{Abs: 4 * (2*math.Sqrt(float64(c.Dims[4])) + float64(c.Dims[3])) * 0x1p-24, Rel: 2 * roundoff(p.Activation)}
 	},
 	Cases: []Case{
 		{Dims: []int{1, 1, 1, 1, 1}, Scalars: []float32{1}},
@@ -89,7 +89,7 @@ var attention = register(&Kernel{
 
 // Attention returns softmax(scale·q·kᵀ)·v for each of batch images and each head.
 func (p *Program) Attention(q, k, v Buf, batch, heads int, scale float32) Buf {
-	return p.Append(p.name(q)+".attention", p.typeOf(q), Call{
+	return p.Append(p.name(q)+".attention", p.uniform(q), Call{
 		Kernel: attention, In: []Buf{q, k, v}, Scalars: []float32{scale},
 		Dims: []int{batch, heads, q.Rows / batch, k.Rows / batch, q.Cols / heads},
 	})[0]

@@ -14,6 +14,7 @@ type Backend interface {
 
 // Caps are what Lower needs to know of a backend.
 type Caps struct {
+	Precisions  []Precision  // of calls
 	Activations []Activation // that gemm applies by itself
 	Residual    bool         // gemm adds a residual
 	// Pitch is the distance in elements between rows of a scratch buffer of cols elements, at least cols.

@@ -10,8 +10,8 @@ import "vith/kernels/tensor"
 var cast = register(&Kernel{
 	Name:  "cast",
 	Dims:  []string{"rows", "cols"},
-	In:    []Operand{{Name: "x", Types: floats, Shape: elementwise}},
-	Out:   []Operand{{Name: "y", Types: floats, Shape: elementwise}},
+	In:    []Operand{{Name: "x", Kind: Activations, Shape: elementwise}},
+	Out:   []Operand{{Name: "y", Kind: Stream, Shape: elementwise}},
 	FLOPs: func([]int) int64 { return 0 },
 	Host: func(a Args) {
 		for r := range a.Dims[0] {
@@ -21,14 +21,14 @@ var cast = register(&Kernel{
 		}
 	},
 	// Rounding to nearest has one right answer.
-	Tolerance: func(tensor.DType, Case) tensor.Tolerance { return tensor.Tolerance{} },
+	Tolerance: func(Precision, Case) tensor.Tolerance { return tensor.Tolerance{} },
 	Cases: []Case{
 		{Dims: []int{1, 1}}, {Dims: []int{5, 67}}, {Dims: []int{257, 1280}}, {Dims: []int{-1, 4}, Refused: true},
 	},
 	Random: randomElementwise,
 })
 
-// Cast returns x as type t.
+// Cast returns x as type t: a copy if it is of that type already.
 func (p *Program) Cast(x Buf, t tensor.DType) Buf {
-	return p.Append(p.name(x)+"."+t.String(), t, Call{Kernel: cast, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
+	return p.Append(p.name(x)+"."+t.String(), Precision{p.typeOf(x), t}, Call{Kernel: cast, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
 }

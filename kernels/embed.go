@@ -17,11 +17,11 @@ var embed = register(&Kernel{
 	Name: "embed",
 	Dims: []string{"batch", "tokens", "width"},
 	In: []Operand{
-		{Name: "patches", Types: floats, Shape: func(d []int) (int, int) { return d[0] * (d[1] - 1), d[2] }},
-		{Name: "class", Types: f32, Shape: func(d []int) (int, int) { return 1, d[2] }, Constant: true},
-		{Name: "position", Types: f32, Shape: func(d []int) (int, int) { return d[1], d[2] }, Constant: true},
+		{Name: "patches", Kind: Stream, Shape: func(d []int) (int, int) { return d[0] * (d[1] - 1), d[2] }},
+		{Name: "class", Kind: Parameters, Shape: func(d []int) (int, int) { return 1, d[2] }, Constant: true},
+		{Name: "position", Kind: Parameters, Shape: func(d []int) (int, int) { return d[1], d[2] }, Constant: true},
 	},
-	Out:     []Operand{{Name: "y", Types: floats, Shape: func(d []int) (int, int) { return d[0] * d[1], d[2] }}},
+	Out:     []Operand{{Name: "y", Kind: Stream, Shape: func(d []int) (int, int) { return d[0] * d[1], d[2] }}},
 	Accepts: func(d []int) error { return atLeast("tokens", d[1], 2) },
 	FLOPs:   func(d []int) int64 { return int64(d[0]) * int64(d[1]) * int64(d[2]) },
 	Host: func(a Args) {
@@ -39,7 +39,7 @@ var embed = register(&Kernel{
 		}
 	},
 	// One addition, rounded once to t or first to float32.
-	Tolerance: func(t tensor.DType, _ Case) tensor.Tolerance { return tensor.Tolerance{Rel: 2 * roundoff(t)} },
+	Tolerance: func(p Precision, _ Case) tensor.Tolerance { return tensor.Tolerance{Rel: 2 * roundoff(p.Stream)} },
 	Cases: []Case{
 		{Dims: []int{1, 2, 1}}, {Dims: []int{3, 5, 17}}, {Dims: []int{2, 257, 1280}}, {Dims: []int{1, 1, 8}, Refused: true},
 	},
@@ -48,7 +48,7 @@ var embed = register(&Kernel{
 
 // Embed returns the residual stream of batch images from their patch embeddings.
 func (p *Program) Embed(patches, class, position Buf, batch int) Buf {
-	return p.Append("embeddings", p.typeOf(patches), Call{
+	return p.Append("embeddings", p.uniform(patches), Call{
 		Kernel: embed, In: []Buf{patches, class, position}, Dims: []int{batch, position.Rows, position.Cols},
 	})[0]
 }

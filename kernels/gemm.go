@@ -21,12 +21,12 @@ var gemm = register(&Kernel{
 	Dims:    []string{"m", "n", "k"},
 	Scalars: []string{"alpha"},
 	In: []Operand{
-		{Name: "x", Types: floats, Shape: func(d []int) (int, int) { return d[0], d[2] }},
-		{Name: "w", Types: floats, Shape: func(d []int) (int, int) { return d[1], d[2] }, Constant: true},
-		{Name: "bias", Types: f32, Shape: func(d []int) (int, int) { return 1, d[1] }, Optional: true, Constant: true},
-		{Name: "residual", Types: floats, Shape: func(d []int) (int, int) { return d[0], d[1] }, Optional: true},
+		{Name: "x", Kind: Activations, Shape: func(d []int) (int, int) { return d[0], d[2] }},
+		{Name: "w", Kind: Activations, Shape: func(d []int) (int, int) { return d[1], d[2] }, Constant: true},
+		{Name: "bias", Kind: Parameters, Shape: func(d []int) (int, int) { return 1, d[1] }, Optional: true, Constant: true},
+		{Name: "residual", Kind: Stream, Shape: func(d []int) (int, int) { return d[0], d[1] }, Optional: true},
 	},
-	Out:     []Operand{{Name: "y", Types: floats, Shape: func(d []int) (int, int) { return d[0], d[1] }}},
+	Out:     []Operand{{Name: "y", Kind: Stream, Shape: func(d []int) (int, int) { return d[0], d[1] }}},
 	InPlace: []Alias{{Out: 0, In: 3}},
 	FLOPs:   func(d []int) int64 { return 2 * int64(d[0]) * int64(d[1]) * int64(d[2]) },
 	Host: func(a Args) {
@@ -52,9 +52,9 @@ var gemm = register(&Kernel{
 	// The partial sums of k products of unit normals wander like √k, up to 4·√k in a large matrix. Each addition rounds
 	// one of them by up to 2⁻²⁴ of it, so the error's standard deviation is at most 4·k·2⁻²⁴/√6; five of them. The
 	// activations' slopes are at most 1.13.
-	Tolerance: func(t tensor.DType, c Case) tensor.Tolerance {
+	Tolerance: func(p Precision, c Case) tensor.Tolerance {
 		alpha := max(1, math.Abs(float64(c.Scalars[0])))
-		return tensor.Tolerance{Abs: 8 * (alpha*float64(c.Dims[2]) + 1) * 0x1p-24, Rel: 8*0x1p-24 + 2*roundoff(t)}
+		return tensor.Tolerance{Abs: 8 * (alpha*float64(c.Dims[2]) + 1) * 0x1p-24, Rel: 8*0x1p-24 + 2*roundoff(p.Stream)}
 	},
 	Cases: gemmCases(),
 	Random: func(r *rand.Rand) Case {
@@ -88,8 +88,8 @@ func gemmCases() []Case {
 	return cases
 }
 
-// Linear returns alpha·x·wᵀ + bias; bias may be nil. The result is named after the weight.
-func (p *Program) Linear(x, w Buf, bias *Weight, alpha float32) Buf {
+// Linear returns alpha·x·wᵀ + bias as type t; bias may be nil. The result is named after the weight.
+func (p *Program) Linear(x, w Buf, bias *Weight, alpha float32, t tensor.DType) Buf {
 	b := Absent
 	if bias != nil {
 		b = p.Weight(bias)
@@ -98,7 +98,7 @@ func (p *Program) Linear(x, w Buf, bias *Weight, alpha float32) Buf {
 		p.fail(fmt.Errorf("kernels: gemm: %s has %d columns, %s has %d", p.name(x), x.Cols, p.name(w), w.Cols))
 	}
 	name := strings.TrimSuffix(p.name(w), ".weight")
-	return p.Append(name, p.typeOf(x), Call{
+	return p.Append(name, Precision{p.typeOf(x), t}, Call{
 		Kernel: gemm, In: []Buf{x, w, b, Absent}, Scalars: []float32{alpha}, Dims: []int{x.Rows, w.Rows, w.Cols},
 	})[0]
 }

@@ -34,9 +34,9 @@ type Kernel struct {
 	Host func(a Args)
 	// FLOPs counts the floating-point operations that the mathematics needs.
 	FLOPs func(d []int) int64
-	// Tolerance bounds the error of an implementation that computes in float32 and stores t, on a case with the inputs
-	// that the operands' Fill gives.
-	Tolerance func(t tensor.DType, c Case) tensor.Tolerance
+	// Tolerance bounds the error of an implementation that computes in float32 and stores what p says, on a case with
+	// the inputs that the operands' Fill gives.
+	Tolerance func(p Precision, c Case) tensor.Tolerance
 
 	Cases  []Case                  // ragged sizes first, then the real ones, then one that must be refused
 	Random func(r *rand.Rand) Case // a case of any accepted size, small
@@ -45,11 +45,41 @@ type Kernel struct {
 // An Operand is a matrix that a kernel reads or writes.
 type Operand struct {
 	Name     string
-	Types    []tensor.DType // what the mathematics allows; a backend may have fewer
+	Kind     Kind
 	Shape    func(d []int) (rows, cols int)
 	Optional bool                       // inputs only
 	Constant bool                       // must be a Weight
 	Fill     func(r *rand.Rand) float64 // test data; nil is a standard normal
+}
+
+// A Kind groups the operands of a kernel that have the same type in every call.
+type Kind uint8
+
+const (
+	Activations Kind = iota // what matrix products multiply
+	Stream                  // the residual stream, and sums that enter it
+	Parameters              // float32 whatever the precision: biases, scales
+	Samples                 // uint8 pixels
+)
+
+// A Precision is the types of a call's operands by kind.
+type Precision struct {
+	Activation, Stream tensor.DType
+}
+
+// FP32 computes and stores float32 throughout.
+var FP32 = Precision{tensor.F32, tensor.F32}
+
+// Type is the type of operands of a kind.
+func (p Precision) Type(k Kind) tensor.DType {
+	return [...]tensor.DType{Activations: p.Activation, Stream: p.Stream, Parameters: tensor.F32, Samples: tensor.U8}[k]
+}
+
+func (p Precision) String() string {
+	if p.Activation == p.Stream {
+		return p.Activation.String()
+	}
+	return p.Activation.String() + "/" + p.Stream.String()
 }
 
 // An Alias says that output Out may be computed in the storage of input In.
@@ -106,12 +136,6 @@ func (k *Kernel) Check(d []int) error {
 	}
 	return nil
 }
-
-var (
-	floats = []tensor.DType{tensor.F32, tensor.F16, tensor.BF16}
-	f32    = []tensor.DType{tensor.F32}
-	u8     = []tensor.DType{tensor.U8}
-)
 
 // roundoff is the largest relative error of rounding to t: half a unit in the last place.
 func roundoff(t tensor.DType) float64 {

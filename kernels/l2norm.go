@@ -14,8 +14,8 @@ import (
 var l2norm = register(&Kernel{
 	Name:    "l2norm",
 	Dims:    []string{"rows", "cols"},
-	In:      []Operand{{Name: "x", Types: floats, Shape: elementwise}},
-	Out:     []Operand{{Name: "y", Types: floats, Shape: elementwise}},
+	In:      []Operand{{Name: "x", Kind: Stream, Shape: elementwise}},
+	Out:     []Operand{{Name: "y", Kind: Stream, Shape: elementwise}},
 	InPlace: []Alias{{Out: 0, In: 0}},
 	FLOPs:   func(d []int) int64 { return 3 * int64(d[0]) * int64(d[1]) },
 	Host: func(a Args) {
@@ -35,8 +35,8 @@ var l2norm = register(&Kernel{
 	},
 	// A sum of squares has no cancellation: its relative error is at most that of a pairwise or 32-lane sum, a few
 	// roundings; the square root halves it, the division adds one.
-	Tolerance: func(t tensor.DType, _ Case) tensor.Tolerance {
-		return tensor.Tolerance{Rel: 16*0x1p-24 + 2*roundoff(t)}
+	Tolerance: func(p Precision, _ Case) tensor.Tolerance {
+		return tensor.Tolerance{Rel: 16*0x1p-24 + 2*roundoff(p.Stream)}
 	},
 	Cases: []Case{
 		{Dims: []int{1, 1}}, {Dims: []int{3, 33}}, {Dims: []int{8, 1280}}, {Dims: []int{4, 0}, Refused: true},
@@ -46,5 +46,5 @@ var l2norm = register(&Kernel{
 
 // L2Norm returns x with every row scaled to unit length.
 func (p *Program) L2Norm(x Buf) Buf {
-	return p.Append(p.name(x)+".l2norm", p.typeOf(x), Call{Kernel: l2norm, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
+	return p.Append(p.name(x)+".l2norm", p.uniform(x), Call{Kernel: l2norm, In: []Buf{x}, Dims: []int{x.Rows, x.Cols}})[0]
 }

@@ -22,11 +22,11 @@ var layernorm = register(&Kernel{
 	Dims:    []string{"rows", "cols"},
 	Scalars: []string{"epsilon"},
 	In: []Operand{
-		{Name: "x", Types: floats, Shape: elementwise},
-		{Name: "gamma", Types: f32, Shape: func(d []int) (int, int) { return 1, d[1] }, Constant: true},
-		{Name: "beta", Types: f32, Shape: func(d []int) (int, int) { return 1, d[1] }, Constant: true},
+		{Name: "x", Kind: Stream, Shape: elementwise},
+		{Name: "gamma", Kind: Parameters, Shape: func(d []int) (int, int) { return 1, d[1] }, Constant: true},
+		{Name: "beta", Kind: Parameters, Shape: func(d []int) (int, int) { return 1, d[1] }, Constant: true},
 	},
-	Out:     []Operand{{Name: "y", Types: floats, Shape: elementwise}},
+	Out:     []Operand{{Name: "y", Kind: Activations, Shape: elementwise}},
 	InPlace: []Alias{{Out: 0, In: 0}},
 	FLOPs:   func(d []int) int64 { return 8 * int64(d[0]) * int64(d[1]) },
 	Host: func(a Args) {
@@ -50,12 +50,12 @@ var layernorm = register(&Kernel{
 	},
 	// The mean of unit normals is off by a few roundings of its partial sums, x − μ by one more; scale, γ and β add
 	// three. Normalised values times γ stay below about 16. A single column has variance 0, and 1/√ε magnifies.
-	Tolerance: func(t tensor.DType, c Case) tensor.Tolerance {
+	Tolerance: func(p Precision, c Case) tensor.Tolerance {
 		abs := 64 * 0x1p-24
 		if c.Dims[1] < 3 {
 			abs *= 1000
 		}
-		return tensor.Tolerance{Abs: abs, Rel: 16*0x1p-24 + 2*roundoff(t)}
+		return tensor.Tolerance{Abs: abs, Rel: 16*0x1p-24 + 2*roundoff(p.Activation)}
 	},
 	Cases: []Case{
 		{Dims: []int{1, 1}, Scalars: []float32{1e-5}},
@@ -72,10 +72,10 @@ var layernorm = register(&Kernel{
 	},
 })
 
-// LayerNorm returns x normalised by rows. The result is named after gamma.
-func (p *Program) LayerNorm(x Buf, gamma, beta *Weight, epsilon float32) Buf {
+// LayerNorm returns x normalised by rows, as type t. The result is named after gamma.
+func (p *Program) LayerNorm(x Buf, gamma, beta *Weight, epsilon float32, t tensor.DType) Buf {
 	name := strings.TrimSuffix(gamma.Key, ".weight")
-	return p.Append(name, p.typeOf(x), Call{
+	return p.Append(name, Precision{t, p.typeOf(x)}, Call{
 		Kernel: layernorm, In: []Buf{x, p.Weight(gamma), p.Weight(beta)}, Scalars: []float32{epsilon}, Dims: []int{x.Rows, x.Cols},
 	})[0]
 }

@@ -54,7 +54,7 @@ func (p *Program) fuse(i int, caps Caps) (removed int) {
 		if other == y {
 			other = next.In[1]
 		}
-		if other == y || p.typeOf(other) != p.typeOf(next.Out[0]) {
+		if other == y || next.Precision.Stream != g.Precision.Stream {
 			return 0
 		}
 		g.In = slices.Clone(g.In)

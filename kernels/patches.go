@@ -20,11 +20,11 @@ var patches = register(&Kernel{
 	Dims:    []string{"batch", "image", "patch", "cols"},
 	Scalars: []string{"red", "green", "blue"},
 	In: []Operand{{
-		Name: "pixels", Types: u8,
+		Name: "pixels", Kind: Samples,
 		Shape: func(d []int) (int, int) { return d[0], 3 * d[1] * d[1] },
 		Fill:  func(r *rand.Rand) float64 { return float64(r.IntN(256)) },
 	}},
-	Out: []Operand{{Name: "y", Types: floats, Shape: func(d []int) (int, int) { return d[0] * (d[1] / d[2]) * (d[1] / d[2]), d[3] }}},
+	Out: []Operand{{Name: "y", Kind: Activations, Shape: func(d []int) (int, int) { return d[0] * (d[1] / d[2]) * (d[1] / d[2]), d[3] }}},
 	Accepts: func(d []int) error {
 		if d[2] > d[1] {
 			return fmt.Errorf("patch %d is larger than image %d", d[2], d[1])
@@ -53,7 +53,7 @@ var patches = register(&Kernel{
 		}
 	},
 	// Integers: exact.
-	Tolerance: func(tensor.DType, Case) tensor.Tolerance { return tensor.Tolerance{} },
+	Tolerance: func(Precision, Case) tensor.Tolerance { return tensor.Tolerance{} },
 	Cases: []Case{
 		{Dims: []int{1, 1, 1, 3}, Scalars: []float32{0, 0, 0}},
 		{Dims: []int{2, 7, 3, 29}, Scalars: []float32{1, 2, 3}},
@@ -73,7 +73,7 @@ var patches = register(&Kernel{
 
 // Patches returns the patches of images of the given size in pixels, as type t in rows of cols values.
 func (p *Program) Patches(pixels Buf, t tensor.DType, image, patch, cols int, centre [3]float32) Buf {
-	return p.Append("patches", t, Call{
+	return p.Append("patches", Precision{t, t}, Call{
 		Kernel: patches, In: []Buf{pixels}, Scalars: centre[:], Dims: []int{pixels.Rows, image, patch, cols},
 	})[0]
 }

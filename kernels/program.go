@@ -45,7 +45,8 @@ func (b BufInfo) Bytes() int { return b.Rows * b.Pitch * b.Type.Size() }
 
 // A Weight is a constant matrix, filled by rows on demand. Its pointer is its identity in all programs of a tower.
 type Weight struct {
-	Key        string // unique name, for errors and listings
+	Key        string       // unique name, for errors and listings
+	Type       tensor.DType // in the device's memory
 	Rows, Cols int
 	// Fill writes rows [row0, row0+rows), converted to float32, to dst, which holds rows·Cols values. It may be called
 	// concurrently. Backends call it for consecutive rows of one weight from one goroutine.
@@ -83,11 +84,12 @@ func (b Buf) Every(step int) Buf {
 
 // A Call applies a kernel. In has an entry for each of the kernel's inputs, absent ones with ID None.
 type Call struct {
-	Kernel  *Kernel
-	In, Out []Buf
-	Dims    []int
-	Scalars []float32
-	Attrs   Attrs
+	Kernel    *Kernel
+	In, Out   []Buf
+	Dims      []int
+	Scalars   []float32
+	Attrs     Attrs
+	Precision Precision // set by Append
 }
 
 // NewProgram returns an empty program.
@@ -102,12 +104,12 @@ func (p *Program) Input(name string, t tensor.DType, rows, cols int) Buf {
 	return p.buffer(BufInfo{Name: name, Type: t, Rows: rows, Cols: cols, Role: Input})
 }
 
-// Weight adds a float32 constant, once however often it is asked for.
+// Weight adds a constant, once however often it is asked for.
 func (p *Program) Weight(w *Weight) Buf {
 	if id, ok := p.weights[w]; ok {
 		return Buf{ID: id, Rows: w.Rows, Cols: w.Cols, Step: 1}
 	}
-	b := p.buffer(BufInfo{Name: w.Key, Type: tensor.F32, Rows: w.Rows, Cols: w.Cols, Role: Fixed, Weight: w})
+	b := p.buffer(BufInfo{Name: w.Key, Type: w.Type, Rows: w.Rows, Cols: w.Cols, Role: Fixed, Weight: w})
 	p.weights[w] = b.ID
 	return b
 }
@@ -138,15 +140,19 @@ func (p *Program) fail(err error) {
 	}
 }
 
-// Append appends a call and returns its outputs, of type t and named name, after checking every operand against the
+// Append appends a call of precision t and returns its outputs, named name, after checking every operand against the
 // kernel. Programs are written with the methods in the kernels' files, which call it.
-func (p *Program) Append(name string, t tensor.DType, c Call) []Buf {
+func (p *Program) Append(name string, t Precision, c Call) []Buf {
 	k := c.Kernel
+	c.Precision = t
 	if err := k.Check(c.Dims); err != nil {
 		p.fail(err)
 	}
+	if !t.Activation.Float() || !t.Stream.Float() {
+		p.fail(fmt.Errorf("kernels: %s in %v: activations and stream must be of a float type", k.Name, t))
+	}
 	for i, b := range c.In {
-		if err := p.fits(k, k.In[i], b, c.Dims); err != nil {
+		if err := p.fits(k, k.In[i], b, t, c.Dims); err != nil {
 			p.fail(err)
 		}
 	}
@@ -156,14 +162,14 @@ func (p *Program) Append(name string, t tensor.DType, c Call) []Buf {
 		if i > 0 {
 			n += "." + o.Name
 		}
-		c.Out = append(c.Out, p.buffer(BufInfo{Name: n, Type: t, Rows: rows, Cols: cols}))
+		c.Out = append(c.Out, p.buffer(BufInfo{Name: n, Type: t.Type(o.Kind), Rows: rows, Cols: cols}))
 	}
 	p.Calls = append(p.Calls, c)
 	return slices.Clone(c.Out)
 }
 
 // fits reports why b cannot be operand o.
-func (p *Program) fits(k *Kernel, o Operand, b Buf, d []int) error {
+func (p *Program) fits(k *Kernel, o Operand, b Buf, t Precision, d []int) error {
 	if b.ID == None {
 		if o.Optional {
 			return nil
@@ -181,16 +187,17 @@ func (p *Program) fits(k *Kernel, o Operand, b Buf, d []int) error {
 	if o.Constant && (info.Role != Fixed || b != whole(b.ID, info)) {
 		return fmt.Errorf("kernels: %s: operand %s must be a whole weight, %s is not", k.Name, o.Name, info.Name)
 	}
-	for _, t := range o.Types {
-		if t == info.Type {
-			return nil
-		}
+	if want := t.Type(o.Kind); info.Type != want {
+		return fmt.Errorf("kernels: %s in %v: operand %s must be %v, %s is %v", k.Name, t, o.Name, want, info.Name, info.Type)
 	}
-	return fmt.Errorf("kernels: %s: operand %s must be one of %v, %s is %v", k.Name, o.Name, o.Types, info.Name, info.Type)
+	return nil
 }
 
 // typeOf is the type of b's elements.
 func (p *Program) typeOf(b Buf) tensor.DType { return p.Bufs[b.ID].Type }
+
+// uniform is the precision in which everything has the type of b.
+func (p *Program) uniform(b Buf) Precision { return Precision{p.typeOf(b), p.typeOf(b)} }
 
 // name is the name of b's buffer.
 func (p *Program) name(b Buf) string { return p.Bufs[b.ID].Name }

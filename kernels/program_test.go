@@ -9,20 +9,20 @@ import (
 )
 
 func constant(key string, rows, cols int) *Weight {
-	return &Weight{Key: key, Rows: rows, Cols: cols, Fill: func([]float32, int, int) error { return nil }}
+	return &Weight{Key: key, Type: tensor.F32, Rows: rows, Cols: cols, Fill: func([]float32, int, int) error { return nil }}
 }
 
 // mlp is a transformer's MLP with its residual, twice.
 func mlp() *Program {
 	p := NewProgram()
 	x := p.Input("x", tensor.F32, 4, 8)
-	x = p.LayerNorm(x, constant("pre.weight", 1, 8), constant("pre.bias", 1, 8), 1e-5)
+	x = p.LayerNorm(x, constant("pre.weight", 1, 8), constant("pre.bias", 1, 8), 1e-5, tensor.F32)
 	for _, layer := range []string{"0.", "1."} {
-		y := p.LayerNorm(x, constant(layer+"ln.weight", 1, 8), constant(layer+"ln.bias", 1, 8), 1e-5)
-		y = p.Activate(GELU, p.Linear(y, p.Weight(constant(layer+"fc1.weight", 32, 8)), constant(layer+"fc1.bias", 1, 32), 1))
-		x = p.Add(x, p.Linear(y, p.Weight(constant(layer+"fc2.weight", 8, 32)), nil, 1))
+		y := p.LayerNorm(x, constant(layer+"ln.weight", 1, 8), constant(layer+"ln.bias", 1, 8), 1e-5, tensor.F32)
+		y = p.Activate(GELU, p.Linear(y, p.Weight(constant(layer+"fc1.weight", 32, 8)), constant(layer+"fc1.bias", 1, 32), 1, tensor.F32))
+		x = p.Add(x, p.Linear(y, p.Weight(constant(layer+"fc2.weight", 8, 32)), nil, 1, tensor.F32))
 	}
-	p.Output(p.LayerNorm(x.Every(2), constant("post.weight", 1, 8), constant("post.bias", 1, 8), 1e-5))
+	p.Output(p.LayerNorm(x.Every(2), constant("post.weight", 1, 8), constant("post.bias", 1, 8), 1e-5, tensor.F32))
 	return p
 }
 
@@ -81,7 +81,7 @@ func TestLowerKeeps(t *testing.T) {
 		t.Helper()
 		p := NewProgram()
 		x := p.Input("x", tensor.F32, 4, 8)
-		build(p, p.Linear(x, p.Weight(constant("w.weight", 8, 8)), nil, 1))
+		build(p, p.Linear(x, p.Weight(constant("w.weight", 8, 8)), nil, 1, tensor.F32))
 		l, err := Lower(p, Caps{Activations: []Activation{GELU}, Residual: true})
 		if err != nil {
 			t.Fatal(err)
@@ -107,27 +107,27 @@ func TestProgramErrors(t *testing.T) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-	f("x has 8 columns, w has 9", func(p *Program, x Buf) { p.Linear(x, p.Weight(constant("w", 3, 9)), nil, 1) })
+	f("x has 8 columns, w has 9", func(p *Program, x Buf) { p.Linear(x, p.Weight(constant("w", 3, 9)), nil, 1, tensor.F32) })
 	f("operand bias must be [1, 3], b is [1, 4]", func(p *Program, x Buf) {
-		p.Linear(x, p.Weight(constant("w", 3, 8)), constant("b", 1, 4), 1)
+		p.Linear(x, p.Weight(constant("w", 3, 8)), constant("b", 1, 4), 1, tensor.F32)
 	})
-	f("operand w must be a whole weight, x is not", func(p *Program, x Buf) { p.Linear(x, x, nil, 1) })
-	f("operand gamma must be [1, 8]", func(p *Program, x Buf) { p.LayerNorm(x, constant("g", 8, 1), constant("b", 1, 8), 1) })
-	f("operand a must be one of [f32 f16 bf16], pixels is u8", func(p *Program, x Buf) {
+	f("operand w must be a whole weight, x is not", func(p *Program, x Buf) { p.Linear(x, x, nil, 1, tensor.F32) })
+	f("operand gamma must be [1, 8]", func(p *Program, x Buf) { p.LayerNorm(x, constant("g", 8, 1), constant("b", 1, 8), 1, tensor.F32) })
+	f("add in u8: activations and stream must be of a float type", func(p *Program, x Buf) {
 		u := p.Input("pixels", tensor.U8, 4, 8)
 		p.Add(u, u)
 	})
 	f("exceeds x [4, 8]", func(p *Program, x Buf) { p.Activate(GELU, x.Columns(4, 5)) })
 	f("operand b must be [4, 8], x is [2, 8]", func(p *Program, x Buf) { p.Add(x, x.Every(2)) })
 	f("operand x is missing", func(p *Program, x Buf) {
-		p.Append("y", tensor.F32, Call{Kernel: gelu, In: []Buf{Absent}, Dims: []int{4, 8}})
+		p.Append("y", FP32, Call{Kernel: gelu, In: []Buf{Absent}, Dims: []int{4, 8}})
 	})
 	f("output x must be the whole result of a call", func(p *Program, x Buf) { p.Output(x) })
 	f("patches[4 1 3 27]: patch 3 is larger than image 1", func(p *Program, x Buf) {
 		p.Patches(p.Input("pixels", tensor.U8, 4, 3), tensor.F32, 1, 3, 27, [3]float32{})
 	})
 	f("attention: heads is 0", func(p *Program, x Buf) {
-		p.Append("y", tensor.F32, Call{Kernel: attention, In: []Buf{x, x, x}, Dims: []int{1, 0, 4, 4, 8}, Scalars: []float32{1}})
+		p.Append("y", FP32, Call{Kernel: attention, In: []Buf{x, x, x}, Dims: []int{1, 0, 4, 4, 8}, Scalars: []float32{1}})
 	})
 }
 

@@ -65,12 +65,12 @@ func NewEngine(c tower.Config, s Source, b kernels.Backend, o Options) (*Engine,
 	e.buckets = append(e.buckets, o.MaxBatch)
 
 	var total, done atomic.Int64
-	w := newWeights(c, s, func(bytes int) {
+	w := newWeights(c, kernels.FP32, s, func(bytes int) {
 		if o.Progress != nil {
 			o.Progress(done.Add(int64(bytes)), total.Load())
 		}
 	})
-	m := model{c, w}
+	m := model{c, kernels.FP32, w}
 	programs := map[Output][]*kernels.Program{}
 	for _, output := range o.Outputs {
 		if _, err := output.Shape(c); err != nil {

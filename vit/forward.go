@@ -30,29 +30,34 @@ const patchAlign = 16
 // A model writes the programs of one tower. Its weights are the same objects in all of them.
 type model struct {
 	tower.Config
+	types   kernels.Precision
 	weights *weights
 }
 
-// program is the forward pass of a batch of images to one output. Normalize scales the rows of pooled and projected
-// outputs to unit length.
+// program is the forward pass of a batch of images to one output, in float32. Normalize scales the rows of pooled and
+// projected outputs to unit length.
 func (m *model) program(batch int, o Output, normalize bool) *kernels.Program {
 	p, w := kernels.NewProgram(), m.weights
 	cols := (m.PatchValues() + patchAlign - 1) / patchAlign * patchAlign
 
 	pixels := p.Input("pixels", tensor.U8, batch, 3*m.Image*m.Image)
-	patches := p.Patches(pixels, tensor.F32, m.Image, m.Patch, cols, centre())
-	x := p.Linear(patches, p.Weight(w.patches(cols)), w.patchBias(), 1./255)
-	x = p.Embed(x, p.Weight(w.vector(tower.ClassEmbedding, m.Width)), p.Weight(w.matrix(tower.PositionEmbedding, m.Tokens(), m.Width)), batch)
-	x = m.norm(p, x, tower.PreLayerNorm)
+	patches := p.Patches(pixels, m.types.Activation, m.Image, m.Patch, cols, centre())
+	x := p.Linear(patches, p.Weight(w.patches(cols)), w.patchBias(), 1./255, m.types.Stream)
+	x = p.Embed(x, p.Weight(w.vector(tower.ClassEmbedding, m.Width)), p.Weight(w.positions()), batch)
+	x = m.norm(p, x, tower.PreLayerNorm, m.types.Stream)
 	for i := range m.Layers - 1 {
 		x = m.layer(p, x, i, batch)
 	}
-	if o != Penultimate {
-		x = m.lastLayer(p, x, batch)
-		x = m.norm(p, x, tower.PostLayerNorm)
-	}
-	if o == Projected {
-		x = p.Linear(x, p.Weight(w.matrix(tower.VisualProjection, m.Projection, m.Width)), nil, 1)
+	switch o {
+	case Penultimate:
+		if m.types.Stream != tensor.F32 {
+			x = p.Cast(x, tensor.F32)
+		}
+	case Pooled:
+		x = m.norm(p, m.lastLayer(p, x, batch), tower.PostLayerNorm, tensor.F32)
+	case Projected:
+		x = m.norm(p, m.lastLayer(p, x, batch), tower.PostLayerNorm, m.types.Activation)
+		x = p.Linear(x, p.Weight(w.matrix(tower.VisualProjection, m.Projection, m.Width)), nil, 1, tensor.F32)
 	}
 	if normalize {
 		x = p.L2Norm(x)
@@ -63,8 +68,8 @@ func (m *model) program(batch int, o Output, normalize bool) *kernels.Program {
 
 // layer is a transformer block on every token: attention, then the MLP, each on the normalised stream and added to it.
 func (m *model) layer(p *kernels.Program, x kernels.Buf, i, batch int) kernels.Buf {
-	y := m.norm(p, x, tower.Layer(i, "layer_norm1"))
-	qkv := m.project(p, y, i, "q_proj", "k_proj", "v_proj")
+	y := m.norm(p, x, tower.Layer(i, "layer_norm1"), m.types.Activation)
+	qkv := m.project(p, y, i, m.types.Activation, "q_proj", "k_proj", "v_proj")
 	q, k, v := qkv.Columns(0, m.Width), qkv.Columns(m.Width, m.Width), qkv.Columns(2*m.Width, m.Width)
 	return m.finish(p, x, p.Attention(q, k, v, batch, m.Heads, m.scale()), i)
 }
@@ -73,19 +78,20 @@ func (m *model) layer(p *kernels.Program, x kernels.Buf, i, batch int) kernels.B
 // tokens only. It returns their rows.
 func (m *model) lastLayer(p *kernels.Program, x kernels.Buf, batch int) kernels.Buf {
 	i, tokens := m.Layers-1, m.Tokens()
-	y := m.norm(p, x, tower.Layer(i, "layer_norm1"))
-	q := m.project(p, y.Every(tokens), i, "q_proj")
-	kv := m.project(p, y, i, "k_proj", "v_proj")
+	y := m.norm(p, x, tower.Layer(i, "layer_norm1"), m.types.Activation)
+	q := m.project(p, y.Every(tokens), i, m.types.Activation, "q_proj")
+	kv := m.project(p, y, i, m.types.Activation, "k_proj", "v_proj")
 	k, v := kv.Columns(0, m.Width), kv.Columns(m.Width, m.Width)
 	return m.finish(p, x.Every(tokens), p.Attention(q, k, v, batch, m.Heads, m.scale()), i)
 }
 
 // finish adds attention's output projection to x, then the MLP of the sum.
 func (m *model) finish(p *kernels.Program, x, attention kernels.Buf, i int) kernels.Buf {
-	x = p.Add(x, m.project(p, attention, i, "out_proj"))
-	y := m.norm(p, x, tower.Layer(i, "layer_norm2"))
-	y = p.Activate(activations[m.Activation], m.linear(p, y, tower.Layer(i, "mlp.fc1"), m.MLP))
-	return p.Add(x, m.linear(p, y, tower.Layer(i, "mlp.fc2"), m.Width))
+	x = p.Add(x, m.project(p, attention, i, m.types.Stream, "out_proj"))
+	y := m.norm(p, x, tower.Layer(i, "layer_norm2"), m.types.Activation)
+	y = m.linear(p, y, tower.Layer(i, "mlp.fc1"), m.MLP, m.types.Activation)
+	y = p.Activate(activations[m.Activation], y)
+	return p.Add(x, m.linear(p, y, tower.Layer(i, "mlp.fc2"), m.Width, m.types.Stream))
 }
 
 var activations = map[tower.Activation]kernels.Activation{tower.GELU: kernels.GELU, tower.QuickGELU: kernels.QuickGELU}
@@ -93,16 +99,17 @@ var activations = map[tower.Activation]kernels.Activation{tower.GELU: kernels.GE
 // scale is 1/√head_dim.
 func (m *model) scale() float32 { return float32(1 / math.Sqrt(float64(m.HeadDim()))) }
 
-func (m *model) norm(p *kernels.Program, x kernels.Buf, name string) kernels.Buf {
-	return p.LayerNorm(x, m.weights.vector(name+".weight", m.Width), m.weights.vector(name+".bias", m.Width), float32(m.Epsilon))
+func (m *model) norm(p *kernels.Program, x kernels.Buf, name string, t tensor.DType) kernels.Buf {
+	gamma, beta := m.weights.vector(name+".weight", m.Width), m.weights.vector(name+".bias", m.Width)
+	return p.LayerNorm(x, gamma, beta, float32(m.Epsilon), t)
 }
 
-func (m *model) linear(p *kernels.Program, x kernels.Buf, name string, n int) kernels.Buf {
-	return p.Linear(x, p.Weight(m.weights.matrix(name+".weight", n, x.Cols)), m.weights.vector(name+".bias", n), 1)
+func (m *model) linear(p *kernels.Program, x kernels.Buf, name string, n int, t tensor.DType) kernels.Buf {
+	return p.Linear(x, p.Weight(m.weights.matrix(name+".weight", n, x.Cols)), m.weights.vector(name+".bias", n), 1, t)
 }
 
 // project applies the named Width x Width projections of block i's attention side by side, as one product.
-func (m *model) project(p *kernels.Program, x kernels.Buf, i int, names ...string) kernels.Buf {
+func (m *model) project(p *kernels.Program, x kernels.Buf, i int, t tensor.DType, names ...string) kernels.Buf {
 	weight, bias := m.weights.projections(tower.Layer(i, "self_attn."), names, m.Width)
-	return p.Linear(x, p.Weight(weight), bias, 1)
+	return p.Linear(x, p.Weight(weight), bias, 1, t)
 }

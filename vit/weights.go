@@ -10,19 +10,20 @@ import (
 // weights makes the constants of a tower's programs, each once.
 type weights struct {
 	config tower.Config
+	types  kernels.Precision
 	source Source
 	loaded func(bytes int) // told of what was read; may be called concurrently
 	made   map[string]*kernels.Weight
 }
 
-func newWeights(c tower.Config, s Source, loaded func(bytes int)) *weights {
-	return &weights{config: c, source: s, loaded: loaded, made: map[string]*kernels.Weight{}}
+func newWeights(c tower.Config, t kernels.Precision, s Source, loaded func(bytes int)) *weights {
+	return &weights{config: c, types: t, source: s, loaded: loaded, made: map[string]*kernels.Weight{}}
 }
 
-// weight is the constant of that key, made by fill on first use.
-func (w *weights) weight(key string, rows, cols int, fill func(dst []float32, row0, rows int) error) *kernels.Weight {
+// weight is the constant of that key and kind, made by fill on first use.
+func (w *weights) weight(key string, kind kernels.Kind, rows, cols int, fill func(dst []float32, row0, rows int) error) *kernels.Weight {
 	if w.made[key] == nil {
-		w.made[key] = &kernels.Weight{Key: key, Rows: rows, Cols: cols, Fill: func(dst []float32, row0, rows int) error {
+		w.made[key] = &kernels.Weight{Key: key, Type: w.types.Type(kind), Rows: rows, Cols: cols, Fill: func(dst []float32, row0, rows int) error {
 			if err := fill(dst, row0, rows); err != nil {
 				return err
 			}
@@ -33,16 +34,23 @@ func (w *weights) weight(key string, rows, cols int, fill func(dst []float32, ro
 	return w.made[key]
 }
 
-// matrix is a stored matrix as it is.
+// matrix is a stored matrix as products read it.
 func (w *weights) matrix(name string, rows, cols int) *kernels.Weight {
-	return w.weight(name, rows, cols, func(dst []float32, row0, rows int) error {
+	return w.weight(name, kernels.Activations, rows, cols, func(dst []float32, row0, rows int) error {
 		return w.source.ReadRows(name, dst, row0, rows)
+	})
+}
+
+// positions is the position embedding, which is added.
+func (w *weights) positions() *kernels.Weight {
+	return w.weight(tower.PositionEmbedding, kernels.Parameters, w.config.Tokens(), w.config.Width, func(dst []float32, row0, rows int) error {
+		return w.source.ReadRows(tower.PositionEmbedding, dst, row0, rows)
 	})
 }
 
 // vector is a stored vector of n elements as one row.
 func (w *weights) vector(name string, n int) *kernels.Weight {
-	return w.weight(name, 1, n, func(dst []float32, _, _ int) error {
+	return w.weight(name, kernels.Parameters, 1, n, func(dst []float32, _, _ int) error {
 		return w.source.ReadRows(name, dst, 0, n)
 	})
 }
@@ -50,7 +58,7 @@ func (w *weights) vector(name string, n int) *kernels.Weight {
 // projections are the weights and biases of several width x width linear layers of one module, one below the other.
 func (w *weights) projections(module string, names []string, width int) (weight, bias *kernels.Weight) {
 	key := module + strings.Join(names, "+")
-	weight = w.weight(key+".weight", len(names)*width, width, func(dst []float32, row0, rows int) error {
+	weight = w.weight(key+".weight", kernels.Activations, len(names)*width, width, func(dst []float32, row0, rows int) error {
 		for row := row0; row < row0+rows; {
 			part, at := row/width, row%width
 			n := min(width-at, row0+rows-row)
@@ -61,7 +69,7 @@ func (w *weights) projections(module string, names []string, width int) (weight,
 		}
 		return nil
 	})
-	bias = w.weight(key+".bias", 1, len(names)*width, func(dst []float32, _, _ int) error {
+	bias = w.weight(key+".bias", kernels.Parameters, 1, len(names)*width, func(dst []float32, _, _ int) error {
 		for i, name := range names {
 			if err := w.source.ReadRows(module+name+".bias", dst[i*width:][:width], 0, width); err != nil {
 				return err
@@ -75,7 +83,7 @@ func (w *weights) projections(module string, names []string, width int) (weight,
 // patches is the patch embedding for samples in the order of the pixels: w[n, (u·P+v)·3+c] = stored[n, c, u, v]/std[c],
 // padded with zeros to cols.
 func (w *weights) patches(cols int) *kernels.Weight {
-	return w.weight(tower.PatchEmbedding, w.config.Width, cols, func(dst []float32, row0, rows int) error {
+	return w.weight(tower.PatchEmbedding, kernels.Activations, w.config.Width, cols, func(dst []float32, row0, rows int) error {
 		n := w.config.PatchValues()
 		stored := make([]float32, rows*n)
 		if err := w.source.ReadRows(tower.PatchEmbedding, stored, row0, rows); err != nil {
@@ -96,7 +104,7 @@ func (w *weights) patches(cols int) *kernels.Weight {
 // bias[n] = Σ stored[n, c, u, v] · (centre[c]/255 − mean[c]) / std[c].
 func (w *weights) patchBias() *kernels.Weight {
 	name := strings.TrimSuffix(tower.PatchEmbedding, ".weight") + ".bias"
-	return w.weight(name, 1, w.config.Width, func(dst []float32, _, _ int) error {
+	return w.weight(name, kernels.Parameters, 1, w.config.Width, func(dst []float32, _, _ int) error {
 		n := w.config.PatchValues()
 		stored, centre := make([]float32, n), centre()
 		for r := range dst {

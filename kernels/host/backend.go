@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"fmt"
 	"runtime"
-	"slices"
 	"sync"
 	"unsafe"
 
@@ -68,6 +67,7 @@ func (b *Backend) Threads() int { return b.pool.threads }
 // multiple of 4 KiB apart would fall into one set of the first-level cache.
 func (b *Backend) Caps() kernels.Caps {
 	return kernels.Caps{
+		Precisions:  []kernels.Precision{kernels.FP32},
 		Activations: []kernels.Activation{kernels.GELU, kernels.GELUTanh, kernels.QuickGELU},
 		Residual:    true,
 		Pitch: func(cols, size int) int {
@@ -242,25 +242,15 @@ func (c *compiler) compile(call *kernels.Call) error {
 	if err := call.Kernel.Check(call.Dims); err != nil {
 		return err
 	}
+	if call.Precision != kernels.FP32 {
+		return fmt.Errorf("host: %s in %v: the CPU computes in %v", call.Kernel.Name, call.Precision, kernels.FP32)
+	}
 	f, ok := implementations[call.Kernel.Name]
-	if !ok || !c.allF32(call) {
+	if !ok {
 		f = compileDefinition
 	}
 	c.runner.steps = append(c.runner.steps, f(c, call))
 	return nil
-}
-
-// allF32 reports whether the fast implementations, which read pixels or float32 only, can serve the call.
-func (c *compiler) allF32(call *kernels.Call) bool {
-	for _, b := range append(slices.Clone(call.In), call.Out...) {
-		if b.ID == kernels.None {
-			continue
-		}
-		if info := c.program.Bufs[b.ID]; info.Type.Size() != 4 && info.Role != kernels.Input {
-			return false
-		}
-	}
-	return true
 }
 
 // need asks for n floats of scratch for each worker and returns where a step finds them.

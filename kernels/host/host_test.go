@@ -47,13 +47,13 @@ func tower(batch int, weights map[string]*kernels.Weight) *kernels.Program {
 		return weights[key]
 	}
 	linear := func(x kernels.Buf, key string, n int) kernels.Buf {
-		return p.Linear(x, p.Weight(weight(key+".weight", n, x.Cols)), weight(key+".bias", 1, n), 1)
+		return p.Linear(x, p.Weight(weight(key+".weight", n, x.Cols)), weight(key+".bias", 1, n), 1, tensor.F32)
 	}
 	norm := func(x kernels.Buf, key string) kernels.Buf {
-		return p.LayerNorm(x, weight(key+".weight", 1, width), weight(key+".bias", 1, width), 1e-5)
+		return p.LayerNorm(x, weight(key+".weight", 1, width), weight(key+".bias", 1, width), 1e-5, tensor.F32)
 	}
 	x := p.Patches(p.Input("pixels", tensor.U8, batch, 3*image*image), tensor.F32, image, patch, 112, [3]float32{123, 117, 104})
-	x = p.Linear(x, p.Weight(weight("patch.weight", width, 112)), nil, 1./255)
+	x = p.Linear(x, p.Weight(weight("patch.weight", width, 112)), nil, 1./255, tensor.F32)
 	x = p.Embed(x, p.Weight(weight("class", 1, width)), p.Weight(weight("position", tokens, width)), batch)
 	qkv := linear(norm(x, "ln1"), "qkv", 3*width)
 	y := p.Attention(qkv.Columns(0, width), qkv.Columns(width, width), qkv.Columns(2*width, width), batch, heads, 0.3)
@@ -65,7 +65,7 @@ func tower(batch int, weights map[string]*kernels.Weight) *kernels.Program {
 
 // random is a weight of normal values over the root of its columns, by its key.
 func random(key string, rows, cols int) *kernels.Weight {
-	return &kernels.Weight{Key: key, Rows: rows, Cols: cols, Fill: func(dst []float32, row0, n int) error {
+	return &kernels.Weight{Key: key, Type: tensor.F32, Rows: rows, Cols: cols, Fill: func(dst []float32, row0, n int) error {
 		for i := range n {
 			r := rand.New(rand.NewPCG(uint64(row0+i), uint64(len(key))<<32|uint64(key[0])))
 			for c := range cols {
@@ -251,7 +251,7 @@ func BenchmarkGEMM(b *testing.B) {
 				defer backend.Close()
 				p := kernels.NewProgram()
 				x := p.Cast(p.Input("x", tensor.F32, d[0], d[2]), tensor.F32)
-				y := p.Linear(x, p.Weight(random("w", d[1], d[2])), random("b", 1, d[1]), 1)
+				y := p.Linear(x, p.Weight(random("w", d[1], d[2])), random("b", 1, d[1]), 1, tensor.F32)
 				p.Output(y)
 				r := load(b, backend, p).(*runner)
 				pass(b, r, make([]byte, 4*d[0]*d[2]), make([]float32, d[0]*d[1]))

@@ -10,8 +10,10 @@ type definition struct {
 	host func(k *kernels.Kernel, a kernels.Args)
 }
 
-func (definition) Name() string           { return "definition" }
-func (definition) Caps() kernels.Caps     { return kernels.Caps{} }
+func (definition) Name() string { return "definition" }
+func (definition) Caps() kernels.Caps {
+	return kernels.Caps{Precisions: []kernels.Precision{kernels.FP32, {Activation: tensor.F16, Stream: tensor.F32}}}
+}
 func (definition) Memory() kernels.Memory { return kernels.Memory{} }
 func (definition) Close() error           { return nil }
 

@@ -8,6 +8,7 @@ package kerneltest
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,11 +53,13 @@ func Kernel(t T, k *kernels.Kernel, backends map[string]kernels.Backend) {
 			t.Errorf("sizes %v: %v", c.Dims, err)
 			continue
 		}
-		for _, f := range forms(k, c) {
-			trial := newTrial(k, c, f, uint64(i))
-			for name, b := range backends {
-				if err := trial.run(b); err != nil {
-					t.Errorf("%s on %s: %v", trial, name, err)
+		for p, names := range precisions(k, backends) {
+			for _, f := range forms(k, c, p) {
+				trial := newTrial(k, c, p, f, uint64(i))
+				for _, name := range names {
+					if err := trial.run(backends[name]); err != nil {
+						t.Errorf("%s on %s: %v", trial, name, err)
+					}
 				}
 			}
 		}
@@ -64,6 +67,29 @@ func Kernel(t T, k *kernels.Kernel, backends map[string]kernels.Backend) {
 	if refused == 0 {
 		t.Errorf("%s has no case that must be refused", k.Name)
 	}
+}
+
+// precisions lists the backends that run each precision. Precisions that give k the same types are one.
+func precisions(k *kernels.Kernel, backends map[string]kernels.Backend) map[kernels.Precision][]string {
+	uses := map[kernels.Kind]bool{}
+	for _, o := range append(slices.Clone(k.In), k.Out...) {
+		uses[o.Kind] = true
+	}
+	list := map[kernels.Precision][]string{}
+	for name, b := range backends {
+		for _, p := range b.Caps().Precisions {
+			if !uses[kernels.Stream] {
+				p.Stream = p.Activation
+			}
+			if !uses[kernels.Activations] {
+				p.Activation = p.Stream
+			}
+			if !slices.Contains(list[p], name) {
+				list[p] = append(list[p], name)
+			}
+		}
+	}
+	return list
 }
 
 // A form is how the operands of a trial lie.
@@ -76,7 +102,7 @@ type form struct {
 // maxForms bounds the work: the forms differ in addresses, not in arithmetic, so large cases run as declared only.
 const maxForms = 1 << 16
 
-func forms(k *kernels.Kernel, c kernels.Case) []form {
+func forms(k *kernels.Kernel, c kernels.Case, p kernels.Precision) []form {
 	list := []form{{name: "as declared"}}
 	size := 1
 	for _, n := range c.Dims {
@@ -87,8 +113,9 @@ func forms(k *kernels.Kernel, c kernels.Case) []form {
 	}
 	list = append(list, form{name: "on views", views: true})
 	for i, a := range k.InPlace {
-		if !without(c, k.In[a.In].Name) {
-			list = append(list, form{name: "in place of " + k.In[a.In].Name, alias: &k.InPlace[i]})
+		in, out := k.In[a.In], k.Out[a.Out]
+		if !without(c, in.Name) && p.Type(in.Kind) == p.Type(out.Kind) {
+			list = append(list, form{name: "in place of " + in.Name, alias: &k.InPlace[i]})
 		}
 	}
 	return list

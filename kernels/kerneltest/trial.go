@@ -14,6 +14,7 @@ import (
 type trial struct {
 	kernel  *kernels.Kernel
 	kase    kernels.Case
+	types   kernels.Precision
 	form    form
 	operand []tensor.Matrix // inputs as the kernel sees them; no Data if left out
 	buffer  []tensor.Matrix // the buffers that they are views of
@@ -21,7 +22,7 @@ type trial struct {
 }
 
 func (t *trial) String() string {
-	s := fmt.Sprintf("%s%v", t.kernel.Name, t.kase.Dims)
+	s := fmt.Sprintf("%s%v in %v", t.kernel.Name, t.kase.Dims, t.types)
 	if a := t.kase.Attrs.Activation; a != kernels.NoActivation {
 		s += " " + a.String()
 	}
@@ -32,8 +33,8 @@ func (t *trial) String() string {
 }
 
 // newTrial draws the inputs by seed and computes the answer.
-func newTrial(k *kernels.Kernel, c kernels.Case, f form, seed uint64) *trial {
-	t := &trial{kernel: k, kase: c, form: f}
+func newTrial(k *kernels.Kernel, c kernels.Case, p kernels.Precision, f form, seed uint64) *trial {
+	t := &trial{kernel: k, kase: c, types: p, form: f}
 	r := rand.New(rand.NewPCG(seed, 7))
 	for _, o := range k.In {
 		if without(c, o.Name) {
@@ -42,10 +43,10 @@ func newTrial(k *kernels.Kernel, c kernels.Case, f form, seed uint64) *trial {
 			continue
 		}
 		rows, cols := o.Shape(c.Dims)
-		buffer := tensor.NewMatrix(o.Types[0], rows, cols)
+		buffer := tensor.NewMatrix(p.Type(o.Kind), rows, cols)
 		operand := buffer
 		if f.views && !o.Constant {
-			buffer = tensor.NewMatrix(o.Types[0], 2*rows+1, cols+5)
+			buffer = tensor.NewMatrix(buffer.Type, 2*rows+1, cols+5)
 			operand.Pitch, operand.Data = 2*buffer.Pitch, buffer.Data[(buffer.Pitch+3)*buffer.Type.Size():]
 		}
 		fill := o.Fill
@@ -61,7 +62,7 @@ func newTrial(k *kernels.Kernel, c kernels.Case, f form, seed uint64) *trial {
 	}
 	for _, o := range k.Out {
 		rows, cols := o.Shape(c.Dims)
-		t.want = append(t.want, tensor.NewMatrix(o.Types[0], rows, cols))
+		t.want = append(t.want, tensor.NewMatrix(p.Type(o.Kind), rows, cols))
 	}
 	k.Host(kernels.Args{In: t.operand, Out: t.want, Dims: c.Dims, Scalars: c.Scalars, Attrs: c.Attrs})
 	return t
@@ -91,7 +92,7 @@ func (t *trial) program(caps kernels.Caps) (*kernels.Program, error) {
 		}
 		in = append(in, b)
 	}
-	out := p.Append("y", t.want[0].Type, kernels.Call{
+	out := p.Append("y", t.types, kernels.Call{
 		Kernel: t.kernel, In: in, Dims: t.kase.Dims, Scalars: t.kase.Scalars, Attrs: t.kase.Attrs,
 	})
 	if a := t.form.alias; a != nil {
@@ -114,7 +115,7 @@ func (t *trial) program(caps kernels.Caps) (*kernels.Program, error) {
 }
 
 func weight(name string, m tensor.Matrix) *kernels.Weight {
-	return &kernels.Weight{Key: name, Rows: m.Rows, Cols: m.Cols, Fill: func(dst []float32, row0, rows int) error {
+	return &kernels.Weight{Key: name, Type: m.Type, Rows: m.Rows, Cols: m.Cols, Fill: func(dst []float32, row0, rows int) error {
 		for i := range rows * m.Cols {
 			dst[i] = float32(m.At(row0+i/m.Cols, i%m.Cols))
 		}
@@ -180,7 +181,7 @@ func (t *trial) run(b kernels.Backend) error {
 	for i, o := range t.kernel.Out {
 		got := t.want[i]
 		got.Data = out[i].data()
-		if err := tensor.Compare(got, t.want[i], t.kernel.Tolerance(got.Type, t.kase)); err != nil {
+		if err := tensor.Compare(got, t.want[i], t.kernel.Tolerance(t.types, t.kase)); err != nil {
 			errs = append(errs, fmt.Errorf("output %s: %w", o.Name, err))
 		}
 	}

@@ -26,6 +26,9 @@ var dtypes = [...]struct {
 // Size is the number of bytes of one element.
 func (t DType) Size() int { return dtypes[t].size }
 
+// Float reports whether the type is one that activations may have: f32, f16 or bf16.
+func (t DType) Float() bool { return t <= BF16 }
+
 // String is the type's name as PTX spells it.
 func (t DType) String() string {
 	if int(t) >= len(dtypes) {
