@@ -228,6 +228,11 @@ func (d *Decoder) decodeBuffered(ctx context.Context) error {
 			return err
 		}
 	}
+	for i := range d.components {
+		if c := &d.components[i]; c.quant == nil {
+			c.quant = new([64]uint16) // no scan had the component: it is medium gray
+		}
+	}
 	for my := 0; my < d.mcusY && !d.out.complete(); my++ {
 		if err := ctx.Err(); err != nil {
 			return err
