@@ -120,7 +120,8 @@ func (r Reg) String() string { return fmt.Sprintf("%s%d", regClasses[r.Class].pr
 type OperandKind uint8
 
 const (
-	KindReg     OperandKind = iota // Reg
+	KindNone    OperandKind = iota // not an operand
+	KindReg                        // Reg
 	KindInt                        // Imm: the value
 	KindFloat                      // Imm: the bits of a float32
 	KindAddress                    // [Reg+Imm], or [Symbol+Imm] if Symbol is set
@@ -130,7 +131,7 @@ const (
 	KindLabel                      // Symbol: a label
 )
 
-var operandKindNames = [...]string{"a register", "an integer", "a float", "an address", "a vector", "a special register",
+var operandKindNames = [...]string{"no usable value", "a register", "an integer", "a float", "an address", "a vector", "a special register",
 	"a shared array", "a label"}
 
 func (k OperandKind) String() string { return operandKindNames[k] }

@@ -109,7 +109,6 @@ var modNames = map[string]Mods{
 
 var (
 	spaceNames = map[string]Space{"param": SpaceParam, "global": SpaceGlobal, "shared": SpaceShared}
-	roundNames = map[string]Round{"rn": RN, "rni": RNI, "rzi": RZI, "rmi": RMI, "rpi": RPI, "rna": RNA}
 	vecNames   = map[string]int{"v2": 2, "v4": 4, "x1": 1, "x2": 2, "x4": 4}
 )
 
@@ -189,8 +188,8 @@ func (o *Op) decodeModifier(s string) bool {
 		o.Cmp = Cmp(i + 1)
 		return true
 	}
-	if r, ok := roundNames[s]; ok {
-		o.Round = r
+	if i := slices.Index(roundNames[1:], s); i >= 0 {
+		o.Round = Round(i + 1)
 		return true
 	}
 	if v, ok := vecNames[s]; ok {

@@ -20,8 +20,8 @@ var rows = []struct {
 	target      Target
 }{
 	// Moves. A pack or an unpack has the first element in the low bits.
-	{"mov.{b16,b32,b64,f32}", "=t, t", ClassMove, 0, 0},
-	{"mov.pred", "=t, %t", ClassMove, 0, 0},
+	{"mov.{b32,b64,f32}", "=t, t", ClassMove, 0, 0},
+	{"mov.{pred,b16}", "=t, %t", ClassMove, 0, 0},
 	{"mov.b32", "=%b16*2, %t", ClassMove, 0, 0},
 	{"mov.b32", "=t, %b16*2", ClassMove, 0, 0},
 	{"mov.b64", "=%b32*2, %t", ClassMove, 0, 0},

@@ -109,6 +109,8 @@ func (p *printer) inst(i *Inst) {
 
 func (o Operand) String() string {
 	switch o.Kind {
+	case KindNone:
+		return "?"
 	case KindReg:
 		return o.Reg.String()
 	case KindInt:

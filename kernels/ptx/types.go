@@ -119,6 +119,10 @@ const (
 	RNA           // to nearest, ties away from zero
 )
 
+var roundNames = [...]string{"", "rn", "rni", "rzi", "rmi", "rpi", "rna"}
+
+func (r Round) String() string { return roundNames[r] }
+
 // A Shape is that of a matrix multiplication: [M,N] += [M,K]·[K,N].
 type Shape struct{ M, N, K int }
 
