@@ -20,8 +20,10 @@ func Decode(ctx context.Context, encoded []byte, maxPixels int64) (*Pixels, erro
 		return nil, err
 	}
 	p := &Pixels{Width: m.width, Height: m.height, Orientation: m.orientation}
-	p.Pix = make([]byte, 0, p.Width*p.Height*3)
 	err = m.rows(ctx, image.Rect(0, 0, p.Width, p.Height), func(row []byte) {
+		if p.Pix == nil {
+			p.Pix = make([]byte, 0, p.Width*p.Height*3)
+		}
 		p.Pix = append(p.Pix, row...)
 	})
 	if err != nil {

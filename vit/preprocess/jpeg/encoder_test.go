@@ -91,7 +91,7 @@ func (d *drawing) encode(l layout) []byte {
 		out = append(out, body...)
 	}
 	if l.adobe >= 0 {
-		segment(markerAPPe, append([]byte("Adobe\x00\x64\x00\x00\x00\x00"), byte(l.adobe)))
+		segment(markerAPP14, append([]byte("Adobe\x00\x64\x00\x00\x00\x00"), byte(l.adobe)))
 	}
 	segment(markerDQT, append([]byte{0}, d.quant[:]...))
 	if !l.noTables {

@@ -38,9 +38,9 @@ func (d *Decoder) readHeaders() (more bool, err error) {
 			err = d.readDQT(segment)
 		case marker == markerDRI:
 			err = d.readDRI(segment)
-		case marker >= markerSOF0 && marker <= markerSOFf && marker != markerJPG && marker != markerDAC:
+		case marker >= markerSOF0 && marker <= markerSOF15 && marker != markerJPG && marker != markerDAC:
 			err = d.readSOF(marker, segment)
-		case marker >= markerAPP0 && marker <= markerAPPf:
+		case marker >= markerAPP0 && marker <= markerAPP15:
 			d.readAPP(marker, segment)
 		case marker == markerDAC, marker == markerDNL, marker == markerCOM:
 			// nothing that matters here
@@ -91,7 +91,7 @@ func (d *Decoder) readSegment(marker byte) ([]byte, error) {
 		return nil, truncated(fmt.Sprintf("in segment 0xff%02x", marker))
 	}
 	n := be16(rest)
-	if n < 2 && (marker >= markerAPP0 && marker <= markerAPPf || marker == markerCOM) {
+	if n < 2 && (marker >= markerAPP0 && marker <= markerAPP15 || marker == markerCOM) {
 		n = 2 // libjpeg skips these whatever their length
 	}
 	if n < 2 {
@@ -240,7 +240,7 @@ func (d *Decoder) readAPP(marker byte, p []byte) {
 		d.Exif = p[len(exif):]
 	case marker == markerAPP1 && d.XMP == nil && bytes.HasPrefix(p, xmp):
 		d.XMP = p[len(xmp):]
-	case marker == markerAPPe && len(p) >= 12 && bytes.HasPrefix(p, []byte("Adobe")):
+	case marker == markerAPP14 && len(p) >= 12 && bytes.HasPrefix(p, []byte("Adobe")):
 		d.adobe = int(p[11])
 	}
 }

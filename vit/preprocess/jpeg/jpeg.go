@@ -55,27 +55,27 @@ func (e FormatError) Error() string { return "jpeg: invalid: " + string(e) }
 
 // Markers, second byte (T.81, table B.1).
 const (
-	markerTEM  = 0x01
-	markerSOF0 = 0xc0 // baseline
-	markerSOF1 = 0xc1 // extended sequential
-	markerSOF2 = 0xc2 // progressive
-	markerDHT  = 0xc4
-	markerJPG  = 0xc8
-	markerDAC  = 0xcc
-	markerSOFf = 0xcf
-	markerRST0 = 0xd0
-	markerRST7 = 0xd7
-	markerSOI  = 0xd8
-	markerEOI  = 0xd9
-	markerSOS  = 0xda
-	markerDQT  = 0xdb
-	markerDNL  = 0xdc
-	markerDRI  = 0xdd
-	markerAPP0 = 0xe0
-	markerAPP1 = 0xe1
-	markerAPPe = 0xee
-	markerAPPf = 0xef
-	markerCOM  = 0xfe
+	markerTEM   = 0x01
+	markerSOF0  = 0xc0 // baseline
+	markerSOF1  = 0xc1 // extended sequential
+	markerSOF2  = 0xc2 // progressive
+	markerDHT   = 0xc4
+	markerJPG   = 0xc8
+	markerDAC   = 0xcc
+	markerSOF15 = 0xcf
+	markerRST0  = 0xd0
+	markerRST7  = 0xd7
+	markerSOI   = 0xd8
+	markerEOI   = 0xd9
+	markerSOS   = 0xda
+	markerDQT   = 0xdb
+	markerDNL   = 0xdc
+	markerDRI   = 0xdd
+	markerAPP0  = 0xe0
+	markerAPP1  = 0xe1
+	markerAPP14 = 0xee
+	markerAPP15 = 0xef
+	markerCOM   = 0xfe
 )
 
 // A Decoder decodes one image. It is not safe for concurrent use.
@@ -122,7 +122,7 @@ type component struct {
 	samples      []byte  // [2*v*8, stride]: the rows of two MCU rows, the even one first
 }
 
-// blocks is the row of coefficient blocks by.
+// block is block bx of block row by.
 func (c *component) block(bx, by int) *[64]int16 {
 	return (*[64]int16)(c.coefficients[(by*(c.stride/8)+bx)*64:])
 }
@@ -184,12 +184,14 @@ func (d *Decoder) singleScan() bool {
 	return !d.progressive && len(d.scan.parts) == len(d.components)
 }
 
-// decodeStreaming decodes a sequential image of one scan, keeping two rows of MCUs.
+// decodeStreaming decodes a sequential image of one scan, keeping two rows of
+// MCUs. Below the window only the end of the data is looked for; with restart
+// markers, which may need repair, that takes decoding.
 func (d *Decoder) decodeStreaming(ctx context.Context) error {
 	if err := d.startScan(); err != nil {
 		return err
 	}
-	for my := 0; my < d.mcusY && !d.out.complete(); my++ {
+	for my := 0; my < d.mcusY && (!d.out.complete() || d.restartInterval > 0); my++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -259,7 +261,7 @@ func (d *Decoder) reconstructRow(c *component, my int) {
 
 // blockSamples is where the samples of block bx of block row v of MCU row my go.
 func (c *component) blockSamples(bx, my, v int) []byte {
-	return c.samples[((my&1*c.v+v)*c.stride+bx)*8:]
+	return c.samples[(((my&1)*c.v+v)*c.stride+bx)*8:]
 }
 
 // truncated is the error for data that ends too early.

@@ -200,6 +200,34 @@ func TestWindows(t *testing.T) {
 	}
 }
 
+// The rows below the window are not decoded, but the image is accepted or
+// refused as if they were.
+func TestWindowDoesNotHideDamage(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	d := draw(9, 24, 200, sampling{2, 2}, sampling{1, 1}, sampling{1, 1})
+	refused := 0
+	for _, restart := range []int{0, 1, 2} {
+		good := d.encode(layout{marker: markerSOF0, adobe: -1, restart: restart, scans: []drawnScan{{[]int{0, 1, 2}, 0, 63}}})
+		for range 400 {
+			data := bytes.Clone(good)
+			for range 2 {
+				data[len(data)/2+random.IntN(len(data)/2)] = 0xff
+			}
+			_, wholeErr := decode(data, image.Rectangle{})
+			_, partErr := decode(data, image.Rect(3, 5, 20, 60))
+			if fmt.Sprint(wholeErr) != fmt.Sprint(partErr) {
+				t.Fatalf("restart %d: whole: %v, window: %v", restart, wholeErr, partErr)
+			}
+			if wholeErr != nil {
+				refused++
+			}
+		}
+	}
+	if refused < 100 || refused > 1100 {
+		t.Errorf("%d of 1200 are refused: the test shows little", refused)
+	}
+}
+
 // idctReference is the definition (T.81, A.3.3), in float64.
 func idctReference(coefficients *[64]int16) (samples [64]float64) {
 	for i := range samples {

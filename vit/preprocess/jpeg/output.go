@@ -40,7 +40,7 @@ func (o *output) complete() bool { return o.next >= o.end }
 
 // needsMCURow reports whether rows to come depend on MCU row my.
 func (o *output) needsMCURow(my int) bool {
-	return (my+1)*8*o.d.vMax > o.next-o.d.vMax
+	return !o.complete() && (my+1)*8*o.d.vMax > o.next-o.d.vMax
 }
 
 // mcuRow emits the rows that can be made once MCU row my is there. The last
