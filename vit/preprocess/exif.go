@@ -44,13 +44,14 @@ func exifOrientation(p []byte) (int, bool) {
 	for n := order.Uint16(p[directory:]); n > 0 && len(entries) >= 12; n-- {
 		entry := entries[:12]
 		entries = entries[12:]
-		if order.Uint16(entry) != tagOrientation || order.Uint32(entry[4:]) != 1 {
+		if order.Uint16(entry) != tagOrientation {
 			continue
 		}
-		switch order.Uint16(entry[2:]) {
-		case 3: // SHORT
+		const short, long = 3, 4
+		switch kind, count := order.Uint16(entry[2:]), order.Uint32(entry[4:]); {
+		case kind == short && (count == 1 || count == 2): // of two, the first
 			return int(order.Uint16(entry[8:])), true
-		case 4: // LONG
+		case kind == long && count == 1:
 			return int(order.Uint32(entry[8:])), true
 		}
 	}

@@ -2,7 +2,10 @@ package preprocess
 
 import (
 	"bytes"
+	"compress/zlib"
 	"encoding/binary"
+	"fmt"
+	"hash/crc32"
 	"testing"
 
 	"vith/vit/preprocess/resample"
@@ -106,6 +109,8 @@ func TestOrientationOfMetadata(t *testing.T) {
 	f("with JPEG's heading", append([]byte("Exif\x00\x00"), tiff(little, "II*\x00", short)...), nil, 8)
 	f("big-endian SHORT", tiff(big, "MM\x00*", tiffEntry(big, tagOrientation, 3, 1, []byte{0, 5})), nil, 5)
 	f("big-endian LONG", tiff(big, "MM\x00*", tiffEntry(big, tagOrientation, 4, 1, []byte{0, 0, 0, 7})), nil, 7)
+	f("two SHORTs", tiff(big, "MM\x00*", tiffEntry(big, tagOrientation, 3, 2, []byte{0, 5, 0, 6})), nil, 5)
+	f("SHORTs elsewhere", tiff(big, "MM\x00*", tiffEntry(big, tagOrientation, 3, 3, []byte{0, 5, 0, 6})), nil, 1)
 	f("bytes are not numbers", tiff(big, "MM\x00*", tiffEntry(big, tagOrientation, 1, 1, []byte{6})), nil, 1)
 	f("out of range", tiff(big, "MM\x00*", tiffEntry(big, tagOrientation, 3, 1, []byte{0, 9})), nil, 1)
 	f("huge", tiff(big, "MM\x00*", tiffEntry(big, tagOrientation, 4, 1, []byte{0xff, 0, 0, 6})), nil, 1)
@@ -126,4 +131,51 @@ func TestOrientationOfMetadata(t *testing.T) {
 	f("EXIF before XMP", tiff(little, "II*\x00", short), attribute, 8)
 	f("XMP cut", nil, []byte(`tiff:Orientation="`), 1)
 	f("XMP without a number", nil, []byte(`tiff:Orientation="top"`), 1)
+}
+
+// Metadata is found where each format keeps it.
+func TestOrientationInFiles(t *testing.T) {
+	exif := string(tiff(binary.BigEndian, "MM\x00*", tiffEntry(binary.BigEndian, tagOrientation, 3, 1, []byte{0, 7})))
+	const xmp = `<rdf:Description tiff:Orientation="6"/>`
+	jpegSegment := func(body string) string {
+		return "\xff\xe1" + string(binary.BigEndian.AppendUint16(nil, uint16(2+len(body)))) + body
+	}
+	pngChunk := func(id, body string) string {
+		p := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+		p = append(p, id+body...)
+		return string(binary.BigEndian.AppendUint32(p, crc32.ChecksumIEEE([]byte(id+body))))
+	}
+	var profile, compressed bytes.Buffer
+	fmt.Fprintf(&profile, "\nexif\n %d\n%x\n%x\n", 6+len(exif), "Exif\x00\x00", exif)
+	z := zlib.NewWriter(&compressed)
+	if _, err := z.Write(profile.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f := func(name, file string, at int, insert string, want int) {
+		t.Helper()
+		data := read(t, file)
+		data = append(append(bytes.Clone(data[:at]), insert...), data[at:]...)
+		if got := mustDecode(t, data).Orientation; got != want {
+			t.Errorf("%s: orientation %d, want %d", name, got, want)
+		}
+	}
+	const jpg, png = "small/plain_baseline_22-11-11_38x39.jpg", "small/png_rgb_3x50_0029.png"
+	const xmpHeading = "http://ns.adobe.com/xap/1.0/\x00"
+	f("JPEG", jpg, 2, "", 1)
+	f("JPEG with EXIF", jpg, 2, jpegSegment("Exif\x00\x00"+exif), 7)
+	f("JPEG with XMP", jpg, 2, jpegSegment(xmpHeading+xmp), 6)
+	f("JPEG with both", jpg, 2, jpegSegment(xmpHeading+xmp)+jpegSegment("Exif\x00\x00"+exif), 7)
+	const chunks = len(pngSignature) + 12 + 13 // after IHDR
+	end := len(read(t, png)) - 12
+	f("PNG", png, chunks, "", 1)
+	f("PNG with EXIF", png, chunks, pngChunk("eXIf", exif), 7)
+	f("PNG with EXIF behind the pixels", png, end, pngChunk("eXIf", exif), 7)
+	f("PNG with XMP", png, chunks, pngChunk("iTXt", "XML:com.adobe.xmp\x00\x00\x00\x00\x00"+xmp), 6)
+	f("PNG with ImageMagick's EXIF", png, chunks, pngChunk("tEXt", "Raw profile type exif\x00"+profile.String()), 7)
+	f("PNG with ImageMagick's EXIF, compressed", png, chunks, pngChunk("zTXt", "Raw profile type exif\x00\x00"+compressed.String()), 7)
+	f("PNG with a broken profile", png, chunks, pngChunk("zTXt", "Raw profile type exif\x00\x00"+compressed.String()[:9]), 1)
+	f("PNG with a profile that is not hexadecimal", png, chunks, pngChunk("tEXt", "Raw profile type exif\x00\nexif\n3\nxyz"), 1)
 }

@@ -30,7 +30,12 @@
 // packages jpeg, webp, gif and resample say how each reaches equal bits. PNG and
 // BMP come from image/png and golang.org/x/image/bmp. One deviation is
 // deliberate: of 16-bit gray PNG the high byte is taken, while PIL clips values
-// over 255 and shows an almost white image.
+// over 255 and shows an almost white image. XMP is looked at in JPEG and WebP
+// too, as newer Pillow does.
+//
+// PIL reads more than this package: BMP with run lengths, 16 bits or OS/2
+// headers, and formats that are not listed above. It is laxer about data that
+// ends early or has damage behind the pixels.
 //
 // # Bad input
 //

@@ -24,7 +24,8 @@
 // [io.ErrUnexpectedEOF], even if all pixels are there, as it is in Pillow.
 //
 // Deviations: libjpeg smooths blocks of progressive images that lack scans;
-// that is not done. More than 100 scans are refused. Pillow accepts a file
+// that is not done. More than 100 scans, or images of several scans with more
+// than 2²⁹ coefficients, are refused. Pillow accepts a file
 // without EOI marker if other bytes follow the last pixel; here it is truncated.
 //
 // Sources: ITU-T T.81 (1992); libjpeg-turbo 2.1.5; Pillow 9.4.
@@ -154,13 +155,23 @@ func New(data []byte) (*Decoder, error) {
 
 // Memory is about how many bytes [Decoder.Rows] will allocate.
 func (d *Decoder) Memory() int64 {
-	var n int64
+	n := 2 * d.bufferedCoefficients()
 	for i := range d.components {
 		c := &d.components[i]
 		n += int64(c.stride) * int64(2*c.v*8)
-		if !d.singleScan() {
-			n += 2 * int64(c.stride) * int64(d.mcusY*c.v*8)
-		}
+	}
+	return n
+}
+
+// bufferedCoefficients is how many coefficients have to be kept.
+func (d *Decoder) bufferedCoefficients() int64 {
+	if d.singleScan() {
+		return 0
+	}
+	var n int64
+	for i := range d.components {
+		c := &d.components[i]
+		n += int64(c.stride) * int64(d.mcusY*c.v*8)
 	}
 	return n
 }
@@ -211,8 +222,14 @@ func (d *Decoder) decodeStreaming(ctx context.Context) error {
 	return nil
 }
 
+// maxCoefficients bounds the memory of an image of many scans: 1 GiB.
+const maxCoefficients = 1 << 29
+
 // decodeBuffered decodes all scans to coefficients, then these to pixels.
 func (d *Decoder) decodeBuffered(ctx context.Context) error {
+	if n := d.bufferedCoefficients(); n > maxCoefficients {
+		return UnsupportedError(fmt.Sprintf("%d x %d in several scans: %d coefficients, the limit is %d", d.Width, d.Height, n, maxCoefficients))
+	}
 	for i := range d.components {
 		c := &d.components[i]
 		c.coefficients = make([]int16, c.stride*d.mcusY*c.v*8)

@@ -469,6 +469,23 @@ func TestMissingComponent(t *testing.T) {
 	}
 }
 
+func TestCoefficientsAreLimited(t *testing.T) {
+	d := draw(6, 16, 16, sampling{1, 1})
+	data := d.encode(layout{marker: markerSOF2, adobe: -1, scans: []drawnScan{{[]int{0}, 0, 0}}})
+	copy(data[bytes.Index(data, []byte{0xff, markerSOF2})+5:], "\xff\xff\xff\xff")
+	decoder, err := New(data)
+	if err != nil || decoder.Width != 65535 || decoder.Height != 65535 {
+		t.Fatalf("%v, %+v", err, decoder)
+	}
+	if want := int64(2 << 32); decoder.Memory() < want {
+		t.Errorf("%d bytes of memory, want %d", decoder.Memory(), want)
+	}
+	err = decoder.Rows(context.Background(), image.Rect(0, 0, 1, 1), func([]byte) {})
+	if !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("%v, want %v", err, errors.ErrUnsupported)
+	}
+}
+
 func TestContextEnds(t *testing.T) {
 	d := draw(3, 40, 400, sampling{1, 1})
 	for _, marker := range []byte{markerSOF0, markerSOF2} {

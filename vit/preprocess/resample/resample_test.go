@@ -23,10 +23,7 @@ func kernelReference(x float64) float64 {
 	return 0
 }
 
-// axisReference resizes n samples to m. It is generous with the samples that it
-// looks at: the kernel is zero where Pillow's bounds end, or so near that the
-// weight rounds to zero, except that bounds are part of the normalisation; so
-// they are computed.
+// axisReference resizes samples to m.
 func axisReference(samples []byte, m int) []byte {
 	n := len(samples)
 	scale := float64(n) / float64(m)
