@@ -38,6 +38,9 @@ type Kernel struct {
 	// the inputs that the operands' Fill gives.
 	Tolerance func(p Precision, c Case) tensor.Tolerance
 
+	// GPU is the implementation in PTX.
+	GPU *GPU
+
 	Cases  []Case                  // ragged sizes first, then the real ones, then one that must be refused
 	Random func(r *rand.Rand) Case // a case of any accepted size, small
 }

@@ -132,11 +132,7 @@ func small(k *kernels.Kernel) *kernels.Kernel {
 	s := *k
 	s.Cases = nil
 	for _, c := range k.Cases {
-		size := 1
-		for _, n := range c.Dims {
-			size *= n
-		}
-		if size < 1<<17 {
+		if size(c) < 1<<17 {
 			s.Cases = append(s.Cases, c)
 		}
 	}

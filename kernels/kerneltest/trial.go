@@ -45,9 +45,9 @@ func newTrial(k *kernels.Kernel, c kernels.Case, p kernels.Precision, f form, se
 		rows, cols := o.Shape(c.Dims)
 		buffer := tensor.NewMatrix(p.Type(o.Kind), rows, cols)
 		operand := buffer
-		if f.views && !o.Constant {
-			buffer = tensor.NewMatrix(buffer.Type, 2*rows+1, cols+5)
-			operand.Pitch, operand.Data = 2*buffer.Pitch, buffer.Data[(buffer.Pitch+3)*buffer.Type.Size():]
+		if f.views > 0 && !o.Constant {
+			buffer = tensor.NewMatrix(buffer.Type, 2*rows+1, cols+f.views+viewTail(f.views, cols))
+			operand.Pitch, operand.Data = 2*buffer.Pitch, buffer.Data[(buffer.Pitch+f.views)*buffer.Type.Size():]
 		}
 		fill := o.Fill
 		if fill == nil {
@@ -84,8 +84,8 @@ func (t *trial) program(caps kernels.Caps) (*kernels.Program, error) {
 			continue
 		}
 		b := p.Input(o.Name, m.Type, m.Rows, m.Cols)
-		if t.form.views {
-			b = kernels.Buf{ID: b.ID, Row: 1, Col: 3, Rows: t.operand[i].Rows, Cols: t.operand[i].Cols, Step: 2}
+		if t.form.views > 0 {
+			b = kernels.Buf{ID: b.ID, Row: 1, Col: t.form.views, Rows: t.operand[i].Rows, Cols: t.operand[i].Cols, Step: 2}
 		}
 		if a := t.form.alias; a != nil && a.In == i {
 			b = p.Cast(b, m.Type)
@@ -112,6 +112,15 @@ func (t *trial) program(caps kernels.Caps) (*kernels.Program, error) {
 		}
 	}
 	return lowered, nil
+}
+
+// viewTail is how many columns lie behind those of a view: a few, so that rows start at multiples of 8 elements if the
+// view does.
+func viewTail(views, cols int) int {
+	if views%8 != 0 {
+		return 2
+	}
+	return 16 - cols%8
 }
 
 func weight(name string, m tensor.Matrix) *kernels.Weight {
