@@ -401,7 +401,7 @@ func TestWrongDestination(t *testing.T) {
 
 func TestErrorText(t *testing.T) {
 	err := imageError("JPEG", io.ErrUnexpectedEOF)
-	if got, want := err.Error(), "truncated image (JPEG): unexpected EOF"; got != want {
+	if got, want := err.Error(), "truncated image (JPEG): unexpected EOF; send the whole file"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if !errors.Is(err, io.ErrUnexpectedEOF) {

@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 )
@@ -52,7 +53,7 @@ type picture struct {
 // open tells the format of an image, reads its header and checks its size.
 func open(encoded []byte, maxPixels int64) (*picture, error) {
 	if len(encoded) == 0 {
-		return nil, &Error{Code: EmptyImage, Err: errEmpty}
+		return nil, &Error{Code: EmptyImage, Err: errors.New("there are no bytes")}
 	}
 	f := formatOf(encoded)
 	if f == nil {

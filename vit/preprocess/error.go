@@ -34,7 +34,14 @@ func (e *Error) Error() string {
 	if e.Format != "" {
 		s += " (" + e.Format + ")"
 	}
-	return s + ": " + e.Err.Error()
+	s += ": " + e.Err.Error()
+	switch e.Code {
+	case UnsupportedVariant:
+		s += "; save it as PNG or as baseline JPEG"
+	case TruncatedImage:
+		s += "; send the whole file"
+	}
+	return s
 }
 
 // Unwrap returns e.Err.

@@ -1,9 +1,8 @@
 package preprocess
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -14,23 +13,23 @@ import (
 
 // A format is a kind of image that is read.
 type format struct {
-	name  string
-	magic func(data []byte) bool
-	open  func(data []byte) (*picture, error) // reads the header
+	name   string
+	magics []string
+	open   func(data []byte) (*picture, error) // reads the header
 }
 
 var formats = []format{
-	{"JPEG", prefix("\xff\xd8"), openJPEG},
-	{"PNG", prefix(pngSignature), openPNG},
-	{"WebP", func(p []byte) bool { return prefix("RIFF")(p) && at(8, "WEBP")(p) }, openWebP},
-	{"GIF", func(p []byte) bool { return prefix("GIF87a")(p) || prefix("GIF89a")(p) }, openGIF},
-	{"BMP", prefix("BM"), openBMP},
+	{"JPEG", []string{"\xff\xd8"}, openJPEG},
+	{"PNG", []string{pngSignature}, openPNG},
+	{"WebP", []string{"RIFF????WEBP"}, openWebP},
+	{"GIF", []string{"GIF87a", "GIF89a"}, openGIF},
+	{"BMP", []string{"BM"}, openBMP},
 }
 
 // formatOf returns the format that the first bytes of data tell, or nil.
 func formatOf(data []byte) *format {
 	for i := range formats {
-		if formats[i].magic(data) {
+		if begins(data, formats[i].magics) {
 			return &formats[i]
 		}
 	}
@@ -61,38 +60,26 @@ func openGIF(data []byte) (*picture, error) {
 	return &picture{decoder: d, width: d.Width, height: d.Height, orientation: 1}, nil
 }
 
-// strangers are what people send that is not read.
+// strangers are binary formats that people send and that are not read.
 var strangers = []struct {
-	name  string
-	magic func(data []byte) bool
+	name   string
+	magics []string
 }{
-	{"AVIF", func(p []byte) bool { return at(4, "ftypavif")(p) || at(4, "ftypavis")(p) }},
-	{"HEIC", func(p []byte) bool {
-		return at(4, "ftyphei")(p) || at(4, "ftyphev")(p) || at(4, "ftypmif1")(p) || at(4, "ftypmsf1")(p)
-	}},
-	{"JPEG XL", func(p []byte) bool { return prefix("\xff\x0a")(p) || at(4, "JXL \r\n\x87\n")(p) }},
-	{"JPEG 2000", func(p []byte) bool { return at(4, "jP  \r\n\x87\n")(p) || prefix("\xff\x4f\xff\x51")(p) }},
-	{"TIFF", func(p []byte) bool { return prefix("II*\x00")(p) || prefix("MM\x00*")(p) }},
-	{"an icon (ICO)", prefix("\x00\x00\x01\x00")},
-	{"a Photoshop document", prefix("8BPS")},
-	{"PDF", prefix("%PDF-")},
-	{"a video (MP4)", at(4, "ftyp")},
-	{"a video (Matroska or WebM)", prefix("\x1a\x45\xdf\xa3")},
-	{"a video (AVI)", func(p []byte) bool { return prefix("RIFF")(p) && at(8, "AVI ")(p) }},
-	{"sound (WAVE)", func(p []byte) bool { return prefix("RIFF")(p) && at(8, "WAVE")(p) }},
-	{"a ZIP archive", prefix("PK\x03\x04")},
-	{"gzip data", prefix("\x1f\x8b")},
-	{"NumPy data", prefix("\x93NUMPY")},
-	{"SVG", func(p []byte) bool {
-		return markup(p, "<svg") || markup(p, "<?xml") && bytes.Contains(p, []byte("<svg"))
-	}},
-	{"HTML", func(p []byte) bool { return markup(p, "<!doctype html") || markup(p, "<html") }},
-	{"XML", func(p []byte) bool { return markup(p, "<?xml") }},
-	{"a data URI: send its decoded bytes", prefix("data:")},
-	{"JSON", func(p []byte) bool { return markup(p, "{") || markup(p, "[") }},
-	{"base64 of a JPEG: send the decoded bytes", prefix("/9j/")},
-	{"base64 of a PNG: send the decoded bytes", prefix("iVBORw0K")},
-	{"text", isText},
+	{"AVIF", []string{"????ftypavif", "????ftypavis"}},
+	{"HEIC", []string{"????ftyphei", "????ftyphev", "????ftypmif1", "????ftypmsf1"}},
+	{"JPEG XL", []string{"\xff\x0a", "????JXL \r\n\x87\n"}},
+	{"JPEG 2000", []string{"\xff\x4f\xff\x51", "????jP  \r\n\x87\n"}},
+	{"TIFF", []string{"II*\x00", "MM\x00*"}},
+	{"an icon (ICO)", []string{"\x00\x00\x01\x00"}},
+	{"a Photoshop document", []string{"8BPS"}},
+	{"PDF", []string{"%PDF-"}},
+	{"a video (MP4)", []string{"????ftyp"}},
+	{"a video (Matroska or WebM)", []string{"\x1a\x45\xdf\xa3"}},
+	{"a video (AVI)", []string{"RIFF????AVI "}},
+	{"sound (WAVE)", []string{"RIFF????WAVE"}},
+	{"a ZIP archive", []string{"PK\x03\x04"}},
+	{"gzip data", []string{"\x1f\x8b"}},
+	{"NumPy data", []string{"\x93NUMPY"}},
 }
 
 // unknownFormat says what data looks like, if that is recognisable, and what is read.
@@ -100,27 +87,52 @@ func unknownFormat(data []byte) error {
 	const read = "JPEG, PNG, WebP, GIF and BMP are read"
 	data = data[:min(len(data), 512)]
 	for _, s := range strangers {
-		if s.magic(data) {
+		if begins(data, s.magics) {
 			return fmt.Errorf("this looks like %s; %s", s.name, read)
 		}
+	}
+	if isText(data) {
+		return fmt.Errorf("this looks like %s; %s", kindOfText(data), read)
 	}
 	return fmt.Errorf("the data begins with % x; %s", data[:min(len(data), 8)], read)
 }
 
-func prefix(magic string) func([]byte) bool { return at(0, magic) }
-
-// at tests for magic bytes at an offset.
-func at(offset int, magic string) func([]byte) bool {
-	return func(data []byte) bool {
-		return len(data) >= offset && bytes.HasPrefix(data[offset:], []byte(magic))
+// begins reports whether data begins with one of magics, where "?" is any byte.
+func begins(data []byte, magics []string) bool {
+next:
+	for _, magic := range magics {
+		if len(data) < len(magic) {
+			continue
+		}
+		for i := range len(magic) {
+			if magic[i] != '?' && magic[i] != data[i] {
+				continue next
+			}
+		}
+		return true
 	}
+	return false
 }
 
-// markup reports whether data begins with a lower-case tag in any case, after
-// white space and a byte order mark.
-func markup(data []byte, tag string) bool {
-	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
-	return len(data) >= len(tag) && string(bytes.ToLower(data[:len(tag)])) == tag
+// kindOfText tells what people send by mistake from the beginning of a text.
+func kindOfText(data []byte) string {
+	text := strings.TrimSpace(strings.TrimPrefix(string(data), "\ufeff"))
+	lower := strings.ToLower(text)
+	switch {
+	case strings.HasPrefix(lower, "<!doctype html"), strings.HasPrefix(lower, "<html"):
+		return "HTML"
+	case strings.HasPrefix(lower, "<svg"), strings.HasPrefix(lower, "<?xml") && strings.Contains(lower, "<svg"):
+		return "SVG"
+	case strings.HasPrefix(lower, "<?xml"):
+		return "XML"
+	case strings.HasPrefix(text, "{"), strings.HasPrefix(text, "["):
+		return "JSON"
+	case strings.HasPrefix(lower, "data:"):
+		return "a data URI: send the bytes that it encodes"
+	case strings.HasPrefix(text, "/9j/"), strings.HasPrefix(text, "iVBORw0K"), strings.HasPrefix(text, "UklGR"), strings.HasPrefix(text, "R0lGOD"):
+		return "an image in base64: send the bytes that it encodes"
+	}
+	return "text"
 }
 
 // isText reports whether data is UTF-8 without control characters. The last
@@ -138,5 +150,3 @@ func isText(data []byte) bool {
 	}
 	return true
 }
-
-var errEmpty = errors.New("there are no bytes")
