@@ -11,7 +11,9 @@ func newApp() *cli.App {
 	app := &cli.App{
 		Name:  "vith",
 		Usage: "turns images into CLIP ViT embeddings",
-		Description: `Try it, without downloading weights (the vectors mean nothing):
+		Description: `Exit codes: 0 all done, 1 some inputs failed, 2 usage, 3 model, device or server unusable.
+
+Try it, without downloading weights (the vectors mean nothing):
 
   vith embed --model synth:vit-tiny/1 photo.jpg
   vith serve --model synth:vit-tiny/1        then open http://localhost:7860
@@ -24,7 +26,7 @@ in the Hugging Face cache, and let VITH_MODEL remember it:
 		HideVersion: true, // --version is a flag of our own, for --json
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print version, commit, Go and build tags", Destination: &version},
-			&cli.BoolFlag{Name: "json", Usage: "with --version: as JSON", Destination: &asJSON},
+			&cli.BoolFlag{Name: "json", Usage: "with --version: as JSON", EnvVars: []string{env("json")}, Destination: &asJSON},
 		},
 		Commands: []*cli.Command{
 			serveCommand(),
@@ -33,13 +35,13 @@ in the Hugging Face cache, and let VITH_MODEL remember it:
 			preprocessCommand(),
 			weightsCommand(),
 			devicesCommand(),
-			notYet("bulk", "folders, tar shards, lists -> .npy and .parquet, resumable"),
-			notYet("bench", "speed and quality reports"),
-			notYet("tune", "the best batch sizes of a machine"),
-			notYet("top", "live view of devices"),
-			notYet("plan", "the program of a tower: calls, buffers, FLOPs, bytes"),
-			notYet("kernels", "the kernels: list, PTX, cost"),
-			notYet("doctor", "driver, libraries, permissions; what is missing"),
+			notYet("bulk", "folders, tar shards, lists -> .npy and .parquet, resumable", ""),
+			notYet("bench", "speed and quality reports", ""),
+			notYet("tune", "the best batch sizes of a machine", ""),
+			notYet("top", "live view of devices", ""),
+			notYet("plan", "the program of a tower: calls, buffers, FLOPs, bytes", ""),
+			notYet("kernels", "the kernels: list, PTX, cost", ""),
+			notYet("doctor", "driver, libraries, permissions; what is missing", ""),
 		},
 		Action: func(c *cli.Context) error {
 			switch {
@@ -70,15 +72,15 @@ func prepare(commands []*cli.Command) {
 
 func onUsageError(c *cli.Context, err error, _ bool) error { return usagef(c, "%w", err) }
 
-// notYet is a command of a later version.
-func notYet(name, usage string) *cli.Command {
+// notYet is a command of a later version. instead, if not "", says how to do without.
+func notYet(name, usage, instead string) *cli.Command {
 	return &cli.Command{
 		Name:            name,
 		Usage:           usage,
-		Category:        "Not available in this version",
+		Category:        "not available in this version",
 		SkipFlagParsing: true,
 		Action: func(c *cli.Context) error {
-			return unusablef("%s is not available in this version of vith", strings.TrimSpace(c.Command.HelpName))
+			return unusablef("%s is not available in this version%s", strings.TrimPrefix(c.Command.HelpName, "vith "), instead)
 		},
 	}
 }

@@ -39,7 +39,7 @@ Examples:
   vith embed --model model.safetensors --format npy photos/*.jpg > vectors.npy
   curl -s https://example.com/cat.jpg | vith embed --model model.safetensors --normalize -`,
 		Flags: append([]cli.Flag{
-			newFlag(&format, "format", "", "`FORMAT`: json, jsonl, csv, npy, raw or text; default text on a terminal, else json", oneOf(formatNames...)),
+			newFlag(&format, "format", "", "`FORMAT` json, jsonl, csv, npy, raw or text; default text on a terminal, else json", oneOf(formatNames...)),
 			m.batchFlag("batch"),
 		}, m.flags()...),
 		Action: func(c *cli.Context) error {
@@ -99,7 +99,6 @@ func (e *embedder) run(ctx context.Context, images []string, f format) error {
 	defer cancel()
 	batches := make(chan *batch)
 	go func() {
-		defer close(batches)
 		first := 0
 		for names := range slices.Chunk(images, e.model.MaxBatch()) {
 			select {
@@ -114,7 +113,13 @@ func (e *embedder) run(ctx context.Context, images []string, f format) error {
 	bar := newBar("embedding", false)
 	defer bar.clear()
 	done, failed := 0, 0
-	for b := range batches {
+	for done < len(images) {
+		var b *batch
+		select {
+		case b = <-batches:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		if err := e.embed(ctx, b); err != nil {
 			return err
 		}
@@ -131,9 +136,6 @@ func (e *embedder) run(ctx context.Context, images []string, f format) error {
 		if done += len(b.items); len(images) > e.model.MaxBatch() {
 			bar.set(int64(done), int64(len(images)))
 		}
-	}
-	if err := ctx.Err(); err != nil {
-		return err
 	}
 	bar.clear()
 	if err := f.finish(); err != nil {
@@ -186,7 +188,7 @@ func (e *embedder) prepare(ctx context.Context, first int, names []string) *batc
 func (e *embedder) embed(ctx context.Context, b *batch) error {
 	n := len(b.pixels) / e.model.InBytes()
 	if n == 0 {
-		return nil
+		return ctx.Err()
 	}
 	values := count(e.model.Outputs[string(e.output)])
 	vectors := make([]float32, n*values)

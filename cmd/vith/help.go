@@ -1,7 +1,6 @@
 package main
 
 import (
-	"flag"
 	"fmt"
 	"strings"
 
@@ -13,9 +12,9 @@ const appHelp = `vith {{.Usage}}
 Usage:
   vith COMMAND [flags] [arguments]        vith help COMMAND tells more
 {{range .VisibleCategories}}
-{{if .Name}}{{.Name}}{{else}}Commands{{end}}:
-{{range .VisibleCommands}}  {{.Name}}{{"\t"}}{{.Usage}}
-{{end}}{{end}}
+{{if .Name}}Commands {{.Name}}{{else}}Commands{{end}}:
+{{range .VisibleCommands}}{{if ne .Name "help"}}  {{.Name}}{{"\t"}}{{.Usage}}
+{{end}}{{end}}{{end}}
 Flags:
 {{range .VisibleFlags}}  {{.}}
 {{end}}
@@ -28,10 +27,10 @@ Usage:
   {{.HelpName}}{{if .Subcommands}} COMMAND{{end}} [flags]{{with .ArgsUsage}} {{.}}{{end}}
 {{with .Description}}
 {{.}}
-{{end}}{{range .VisibleCategories}}
-{{if .Name}}{{.Name}}{{else}}Commands{{end}}:
-{{range .VisibleCommands}}  {{.Name}}{{"\t"}}{{.Usage}}
-{{end}}{{end}}{{if not .Subcommands}}
+{{end}}{{if .Subcommands}}
+Commands:
+{{range .VisibleCommands}}{{if ne .Name "help"}}  {{.Name}}{{"\t"}}{{.Usage}}{{with .Category}} ({{.}}){{end}}
+{{end}}{{end}}{{end}}{{if not .Subcommands}}
 Flags:
 {{range .VisibleFlags}}  {{.}}
 {{end}}
@@ -51,7 +50,11 @@ func describeFlag(f cli.Flag) string {
 	if !ok {
 		return "--" + f.Names()[0]
 	}
-	placeholder, usage := flag.UnquoteUsage(&flag.Flag{Usage: d.GetUsage()})
+	placeholder, usage := "", d.GetUsage()
+	if d.TakesValue() {
+		_, usage, _ = strings.Cut(usage, "`")
+		placeholder, usage, _ = strings.Cut(usage, "` ")
+	}
 	var names []string
 	for _, name := range f.Names() {
 		dashes := "--"

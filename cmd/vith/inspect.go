@@ -113,7 +113,9 @@ func (f *inspection) print(w io.Writer) error {
 	if f.Digest != "" {
 		fmt.Fprintf(t, "digest\t%s\n", f.Digest)
 	}
-	fmt.Fprintf(t, "files\t%s\n", strings.Join(f.Files, ", "))
+	if len(f.Files) > 0 {
+		fmt.Fprintf(t, "files\t%s\n", strings.Join(f.Files, ", "))
+	}
 	t.Flush()
 	fmt.Fprintln(w)
 

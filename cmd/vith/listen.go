@@ -36,10 +36,13 @@ func apiKeys(list []string) ([]string, error) {
 		if entry == "" {
 			continue
 		}
-		data, err := os.ReadFile(entry)
-		if err != nil {
+		if _, err := os.Stat(entry); err != nil {
 			keys = append(keys, entry) // no file: the key itself
 			continue
+		}
+		data, err := os.ReadFile(entry)
+		if err != nil {
+			return nil, fmt.Errorf("--api-key: %w", err)
 		}
 		before := len(keys)
 		for line := range strings.Lines(string(data)) {

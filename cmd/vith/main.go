@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -12,8 +13,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	err := newApp().RunContext(ctx, os.Args)
-	if err != nil && ctx.Err() != nil {
-		err = &exitError{exitInterrupted, context.Cause(ctx)}
+	if cause := context.Cause(ctx); cause != nil && (errors.Is(err, cause) || errors.Is(err, ctx.Err())) {
+		err = &exitError{exitInterrupted, cause}
 	}
 	os.Exit(report(os.Stderr, err))
 }

@@ -53,6 +53,9 @@ Examples:
 			if err == nil {
 				err = preprocess.Crop(c.Context, rgb, encoded, o)
 			}
+			if c.Context.Err() != nil {
+				return c.Context.Err()
+			}
 			if err != nil {
 				return &exitError{exitFailed, fmt.Errorf("%s: %s", name, imageError(err).Message)}
 			}

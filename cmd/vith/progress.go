@@ -13,20 +13,23 @@ import (
 // be called concurrently.
 type bar struct {
 	what  string
-	bytes bool // what is counted
+	bytes bool // are counted
+	show  bool
 
 	mu   sync.Mutex
 	bar  *progressbar.ProgressBar // nil: not shown
 	done int64
 }
 
-func newBar(what string, bytes bool) *bar { return &bar{what: what, bytes: bytes} }
+func newBar(what string, bytes bool) *bar {
+	return &bar{what: what, bytes: bytes, show: term.IsTerminal(int(os.Stderr.Fd()))}
+}
 
 // set says that done of total is reached. Calls may come out of order: the bar never goes back.
 func (b *bar) set(done, total int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if done <= b.done || !term.IsTerminal(int(os.Stderr.Fd())) {
+	if !b.show || done <= b.done {
 		return
 	}
 	b.done = done

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"time"
@@ -29,7 +30,8 @@ func serveCommand() *cli.Command {
 		Usage: "HTTP API and web page on :7860",
 		Description: `Loads the model, then answers until SIGTERM or Ctrl-C: requests under way are finished,
 new ones refused. A second signal stops at once; vith stop does the same from elsewhere.
-The web page is at /, what the API has at /api, and --api-key closes all but the page.
+The web page is at /, a description of the API at /api. With --api-key, all but the page,
+health and metrics needs the key.
 
 Examples:
   vith serve --model synth:vit-tiny/1
@@ -52,31 +54,31 @@ func (s *serveFlags) flags() []cli.Flag {
 	batch := s.batchFlag("max-batch")
 	batch.Aliases, batch.EnvVars = []string{"batch"}, append(batch.EnvVars, env("batch"))
 	list := []cli.Flag{
-		newFlag(&s.addr, "addr", ":7860", "`HOST:PORT` to listen on", text),
-		newFlag(&s.name, "served-model-name", "", "`NAME` that requests may give; default the model's own", text),
+		newFlag(&s.addr, "addr", ":7860", "`HOST:PORT` listen here", text),
+		newFlag(&s.name, "served-model-name", "", "`NAME` what requests may call the model; default its own name", text),
 		&cli.StringSliceFlag{Name: "api-key", EnvVars: []string{env("api-key")}, Destination: &s.keys,
-			Usage: "`KEY` that requests must send, or a file with one a line; repeatable"},
+			Usage: "`KEY` what requests must send, or a file with one a line; repeatable"},
 		batch,
-		newFlag(&s.queue, "max-queue-size", "1024", "`N` images waiting, beyond which requests are refused", between(1, 1<<30)),
-		newFlag(&s.clientBatch, "max-client-batch-size", "256", "`N` images in one request, at most", between(1, 1<<20)),
-		newFlag(&s.body, "max-body-size", "64MiB", "`SIZE` of a request, at most", size),
-		newFlag(&s.pixels, "max-image-pixels", "89478485", "`N` pixels of an image, width x height, at most", between(1, 1<<40)),
-		newFlag(&s.requestTimeout, "request-timeout", "30s", "`TIME` for a request", duration),
-		newFlag(&s.exitTimeout, "exit-timeout", "30s", "`TIME` for requests under way when the server stops", duration),
-		newFlag(&s.pidFile, "pid-file", "", "`FILE` that vith stop reads; default vith-PORT.pid in $XDG_RUNTIME_DIR or /tmp", text),
+		newFlag(&s.queue, "max-queue-size", "1024", "`N` most images waiting; beyond it requests are refused", between(1, 1<<30)),
+		newFlag(&s.clientBatch, "max-client-batch-size", "256", "`N` most images in one request", between(1, 1<<20)),
+		newFlag(&s.body, "max-body-size", "64MiB", "`SIZE` largest request", size),
+		newFlag(&s.pixels, "max-image-pixels", "89478485", "`N` largest image, width x height", between(1, math.MaxInt32)),
+		newFlag(&s.requestTimeout, "request-timeout", "30s", "`TIME` longest work on a request", duration),
+		newFlag(&s.exitTimeout, "exit-timeout", "30s", "`TIME` longest wait for requests under way when stopping", duration),
+		newFlag(&s.pidFile, "pid-file", "", "`FILE` for vith stop; default vith-PORT.pid in $XDG_RUNTIME_DIR or /tmp", text),
 	}
 	list = append(list, s.modelFlags.flags()...)
 	for _, f := range []struct{ name, only, usage string }{
-		{"max-queue-delay", "2ms", "`TIME` to wait for a fuller batch"},
-		{"cache-size", "0", "`SIZE` of the cache of vectors"},
-		{"cache-dir", "", "`FOLDER` for the cache of vectors"},
-		{"url-fetch", "off", "`RULE` for images named by URL"},
-		{"callbacks", "off", "`RULE` for callbacks of jobs"},
-		{"callback-secret", "", "`KEY` that signs callbacks"},
-		{"queue", "embedded", "`QUEUE` that jobs wait in"},
-		{"job-ttl", "24h", "`TIME` that results of jobs are kept"},
-		{"data-dir", "", "`FOLDER` for jobs"},
-		{"memory-limit", "", "`SIZE` of a GPU's memory to use"},
+		{"max-queue-delay", "2ms", "`TIME` wait for a fuller batch"},
+		{"cache-size", "0", "`SIZE` cache of vectors"},
+		{"cache-dir", "", "`FOLDER` cache of vectors"},
+		{"url-fetch", "off", "`RULE` images named by URL"},
+		{"callbacks", "off", "`RULE` callbacks of jobs"},
+		{"callback-secret", "", "`KEY` signs callbacks"},
+		{"queue", "embedded", "`QUEUE` jobs wait here"},
+		{"job-ttl", "24h", "`TIME` results of jobs are kept"},
+		{"data-dir", "", "`FOLDER` jobs are kept here"},
+		{"memory-limit", "", "`SIZE` GPU memory to use"},
 	} {
 		l := &laterFlag{name: f.name, only: f.only}
 		s.later = append(s.later, l)
@@ -135,7 +137,7 @@ func (s *serveFlags) run(c *cli.Context) error {
 	}
 	defer pid.remove()
 
-	log.Info("serving", "url", browseURL(ln.Addr()), "pid", os.Getpid())
+	log.Info("serving", "url", browseURL(ln.Addr()), "pid", os.Getpid(), "api_keys", len(keys))
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	select {
@@ -147,8 +149,7 @@ func (s *serveFlags) run(c *cli.Context) error {
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.exitTimeout)
 	defer cancel()
 	if err := srv.Shutdown(patience); err != nil {
-		log.Warn("stopped with requests unfinished", "error", err)
-		return nil
+		return &exitError{exitFailed, fmt.Errorf("requests were unfinished after %v and are cut off: %w", s.exitTimeout, err)}
 	}
 	log.Info("stopped")
 	return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 
 	"github.com/urfave/cli/v2"
@@ -19,8 +20,8 @@ type logFlags struct {
 
 func (l *logFlags) flags() []cli.Flag {
 	return []cli.Flag{
-		newFlag(&l.level, "log-level", "info", "`LEVEL`: debug, info, warn or error", oneOf("debug", "info", "warn", "error")),
-		newFlag(&l.format, "log-format", "text", "`FORMAT`: text or json", oneOf("text", "json")),
+		newFlag(&l.level, "log-level", "info", "`LEVEL` debug, info, warn or error", oneOf("debug", "info", "warn", "error")),
+		newFlag(&l.format, "log-format", "text", "`FORMAT` text or json", oneOf("text", "json")),
 	}
 }
 
@@ -41,8 +42,8 @@ type pixelFlags struct {
 
 func (p *pixelFlags) flags() []cli.Flag {
 	return []cli.Flag{
-		newFlag(&p.exif, "exif", "apply", "`RULE` for the EXIF orientation: apply or ignore", oneOf("apply", "ignore")),
-		newFlag(&p.crop, "crop", "floor", "`RULE` for odd margins: floor (transformers) or round (open_clip)", oneOf("floor", "round")),
+		newFlag(&p.exif, "exif", "apply", "`RULE` EXIF orientation: apply or ignore", oneOf("apply", "ignore")),
+		newFlag(&p.crop, "crop", "floor", "`RULE` odd margins: floor as transformers, round as open_clip", oneOf("floor", "round")),
 	}
 }
 
@@ -60,19 +61,19 @@ type modelFlags struct {
 	batch, threads                             int
 }
 
-const modelUsage = "`MODEL`: a .safetensors file, its folder, a pulled hub id, or synth:CONFIG/SEED"
+const modelUsage = "`MODEL` a .safetensors file, its folder, a pulled hub id, or synth:CONFIG/SEED"
 
 func (m *modelFlags) flags() []cli.Flag {
 	list := []cli.Flag{
 		newFlag(&m.model, "model", "", modelUsage, text),
-		newFlag(&m.device, "device", "auto", "`DEVICE`: auto or cpu (GPUs: not available in this version)", text),
-		newFlag(&m.precision, "precision", "auto", "`PRECISION`: auto or fp32 on the CPU", text),
-		newFlag(&m.output, "output", string(vit.Pooled), "`OUTPUT`: pooled, projected or penultimate",
+		newFlag(&m.device, "device", "auto", "`DEVICE` auto or cpu; GPUs are not available in this version", text),
+		newFlag(&m.precision, "precision", "auto", "`PRECISION` auto or fp32 on the CPU", text),
+		newFlag(&m.output, "output", string(vit.Pooled), "`OUTPUT` pooled, projected or penultimate",
 			oneOf(string(vit.Pooled), string(vit.Projected), string(vit.Penultimate))),
 		newSwitch(&m.normalize, "normalize", "scale vectors to unit length (L2)"),
-		newFlag(&m.activation, "activation", "", "`NAME`: gelu or quick_gelu, whatever the checkpoint says", oneOf("gelu", "quick_gelu")),
-		newFlag(&m.gelu, "gelu", "auto", "`FORM` of gelu: auto, exact or tanh; fp32 is always exact", oneOf("auto", "exact", "tanh")),
-		newFlag(&m.threads, "threads", "", "`N` threads; by default the container's CPU quota, else all cores", between(1, 4096)),
+		newFlag(&m.activation, "activation", "", "`NAME` gelu or quick_gelu, whatever the checkpoint says", oneOf("gelu", "quick_gelu")),
+		newFlag(&m.gelu, "gelu", "auto", "`FORM` auto, exact or tanh; fp32 is always exact", oneOf("auto", "exact", "tanh")),
+		newFlag(&m.threads, "threads", "", "`N` default the container's CPU quota, else all cores", between(1, 4096)),
 		newSwitch(&m.deterministic, "deterministic", "same bits whatever the batch; always so on the CPU"),
 	}
 	return append(append(list, m.pixelFlags.flags()...), m.logFlags.flags()...)
@@ -82,7 +83,7 @@ func (m *modelFlags) flags() []cli.Flag {
 const maxBatch = 1024
 
 func (m *modelFlags) batchFlag(name string) *cli.GenericFlag {
-	return newFlag(&m.batch, name, "8", "`N` images in one forward pass, at most", between(1, maxBatch))
+	return newFlag(&m.batch, name, "8", "`N` most images in one forward pass", between(1, maxBatch))
 }
 
 // check reports flags that do not go together.
@@ -98,7 +99,7 @@ func (m *modelFlags) load(c *cli.Context, log *slog.Logger, outputs []vit.Output
 	if m.threads > 0 {
 		runtime.GOMAXPROCS(m.threads)
 	}
-	bar := newBar("loading "+m.model, true)
+	bar := newBar("loading "+filepath.Base(m.model), true)
 	defer bar.clear()
 	model, err := open.Load(c.Context, open.Options{
 		Model: m.model, Device: m.device, Precision: m.precision, Activation: m.activation, GELU: m.gelu,

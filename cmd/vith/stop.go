@@ -2,10 +2,13 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -23,8 +26,8 @@ Examples:
   vith stop
   vith stop --addr :8080`,
 		Flags: []cli.Flag{
-			newFlag(&addr, "addr", ":7860", "`HOST:PORT` that the server listens on", text),
-			newFlag(&path, "pid-file", "", "`FILE` that the server was given as --pid-file", text),
+			newFlag(&addr, "addr", ":7860", "`HOST:PORT` where the server listens", text),
+			newFlag(&path, "pid-file", "", "`FILE` the server's --pid-file", text),
 		},
 		Action: func(c *cli.Context) error {
 			if _, err := arguments(c, 0, 0); err != nil {
@@ -34,7 +37,7 @@ Examples:
 			if err != nil {
 				return usagef(c, "--addr %s: must be HOST:PORT or :PORT", addr)
 			}
-			pid, err := stop(cmp.Or(path, pidPath(port)))
+			pid, err := stop(c.Context, cmp.Or(path, pidPath(port)))
 			if err == nil {
 				fmt.Fprintf(c.App.Writer, "stopped the server on %s, pid %d\n", addr, pid)
 			}
@@ -44,7 +47,7 @@ Examples:
 }
 
 // stop ends the server that holds the pid file and waits for it.
-func stop(path string) (pid int, err error) {
+func stop(ctx context.Context, path string) (pid int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, unusablef("no server to stop: %w", err)
@@ -57,11 +60,32 @@ func stop(path string) (pid int, err error) {
 	if pid, err = p.pid(); err != nil {
 		return 0, unusablef("no server to stop: cannot read its pid in %s: %w", path, err)
 	}
+	if program, ok := programOf(pid); !ok {
+		return 0, unusablef("no server to stop: pid %d in %s is not a vith but %s", pid, path, program)
+	}
 	if err := unix.Kill(pid, unix.SIGTERM); err != nil {
 		return 0, unusablef("cannot stop the server, pid %d: %w", pid, err)
 	}
-	if err := p.lock(unix.LOCK_SH); err != nil { // the server's end is what gives the lock free
-		return 0, fmt.Errorf("cannot wait for the server, pid %d: %w", pid, err)
+	ended := make(chan error, 1)
+	go func() { ended <- p.lock(unix.LOCK_SH) }() // free once the server is gone
+	select {
+	case err := <-ended:
+		if err != nil {
+			err = fmt.Errorf("cannot wait for the server, pid %d: %w", pid, err)
+		}
+		return pid, err
+	case <-ctx.Done():
+		return 0, ctx.Err()
 	}
-	return pid, nil
+}
+
+// programOf returns what a process runs, and false if that is known not to be a vith.
+func programOf(pid int) (name string, ok bool) {
+	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil {
+		return "", true // not Linux, or not ours to look at
+	}
+	self, err := os.Executable()
+	name = strings.TrimSuffix(filepath.Base(path), " (deleted)") // after an upgrade
+	return name, err != nil || name == filepath.Base(self)
 }

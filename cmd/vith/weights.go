@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -17,8 +18,9 @@ func weightsCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			synthCommand(),
 			inspectCommand(),
-			notYet("pull", "download a checkpoint from the Hugging Face hub"),
-			notYet("verify", "check a checkpoint against reference embeddings"),
+			notYet("pull", "download a checkpoint from the Hugging Face hub",
+				": Hugging Face's `hf download ID` puts one where --model ID finds it"),
+			notYet("verify", "check a checkpoint against reference embeddings", ""),
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
@@ -57,7 +59,7 @@ Examples:
 			if err != nil {
 				return usagef(c, "SEED is %q, must be a whole number from 0 to 2^64-1", args[1])
 			}
-			bar := newBar("writing "+path, true)
+			bar := newBar("writing "+filepath.Base(path), true)
 			defer bar.clear()
 			return loader.SaveSynthetic(c.Context, path, config, seed, bar.set)
 		},
