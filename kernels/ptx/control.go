@@ -18,20 +18,24 @@ func (f *Func) If(p Pred, then func()) { f.IfElse(p, then, nil) }
 func (f *Func) IfElse(p Pred, then, otherwise func()) {
 	f.structured("If")
 	n := f.newLabels()
-	first := n.name("endif")
-	if otherwise != nil {
-		first = n.name("else")
+	end := n.name("endif")
+	if otherwise == nil {
+		f.Unless(p).bra(end)
+		then()
+		f.bind(end)
+		return
 	}
-	f.Unless(p).bra(first)
+	f.Unless(p).bra(n.name("else"))
 	then()
-	if otherwise != nil {
-		if !f.ended() {
-			f.bra(n.name("endif"))
-		}
-		f.bind(n.name("else"))
-		otherwise()
+	joins := !f.ended()
+	if joins {
+		f.bra(end)
 	}
-	f.bind(n.name("endif"))
+	f.bind(n.name("else"))
+	otherwise()
+	if joins {
+		f.bind(end)
+	}
 }
 
 // For runs body for i from start up to but not including end, in steps of step. i is unsigned, and end+step must not
@@ -43,14 +47,17 @@ func (f *Func) For(start, end, step B32, body func(i B32)) {
 	}
 	n := f.newLabels()
 	i := f.MovB32(start)
-	if !isConst(start) || !isConst(end) {
+	turns := isConst(start) && isConst(end) // at least one
+	if !turns {
 		f.When(f.SetpU32(GE, i, end)).bra(n.name("endloop"))
 	}
 	f.bind(n.name("loop"))
 	body(i)
 	Into(f, i).AddU32(i, step)
 	f.When(f.SetpU32(LT, i, end)).bra(n.name("loop"))
-	f.bind(n.name("endloop"))
+	if !turns {
+		f.bind(n.name("endloop"))
+	}
 }
 
 func isConst(v B32) bool { return v.b32.kind == KindInt }

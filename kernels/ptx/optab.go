@@ -130,7 +130,7 @@ var rows = []struct {
 	{"redux.sync.{add,min,max}.{u32,s32}", "=t, %t, u32", ClassWarp, 0, SM80},
 	{"activemask.b32", "=t", ClassWarp, 0, 0},
 	{"bar.sync", "#0..15", ClassBarrier, 0, 0},
-	{"bar.sync", "#0..15, u32", ClassBarrier, 0, 0},
+	{"bar.sync", "#0..15, #32..1024", ClassBarrier, 0, 0},
 	{"bar.warp.sync", "u32", ClassBarrier, 0, 0},
 	{"membar.{cta,gl}", "", ClassBarrier, 0, 0},
 	{"fence.acq_rel.{cta,gpu}", "", ClassBarrier, 0, 0},

@@ -321,15 +321,20 @@ func (p *parser) address() Operand {
 
 // formError says why no form of the named instruction takes args.
 func formError(name string, args []Operand) string {
-	got := make([]string, len(args))
-	for i, a := range args {
-		got[i] = a.Kind.String()
-	}
 	var want []string
 	for _, o := range byName[name] {
-		want = append(want, fmt.Sprint(o.Args))
+		want = append(want, list(o.Args, Arg.String))
 	}
-	return fmt.Sprintf("no form of %s takes (%s): it takes %s", name, strings.Join(got, ", "), strings.Join(want, " or "))
+	got := list(args, func(x Operand) string { return x.Kind.String() })
+	return fmt.Sprintf("no form of %s takes %s: it takes %s", name, got, strings.Join(want, " or "))
+}
+
+func list[T any](xs []T, describe func(T) string) string {
+	words := make([]string, len(xs))
+	for i, x := range xs {
+		words[i] = describe(x)
+	}
+	return "(" + strings.Join(words, ", ") + ")"
 }
 
 // String describes the operand in words: "a register or constant .u32".

@@ -51,8 +51,13 @@ func (f *Func) ActivemaskB32() B32 { return f.b32("activemask.b32") }
 // BarSync waits at barrier id, 0 to 15, for all threads of the block.
 func (f *Func) BarSync(id int) { f.do("bar.sync", integer(id)) }
 
-// BarSyncThreads waits at barrier id, 0 to 15, for that many threads, whole warps.
-func (f *Func) BarSyncThreads(id int, threads B32) { f.do("bar.sync", integer(id), threads) }
+// BarSyncThreads waits at barrier id, 0 to 15, for that many threads, which must be whole warps.
+func (f *Func) BarSyncThreads(id, threads int) {
+	if threads%32 != 0 {
+		f.fail("%d threads at a barrier are not whole warps of 32", threads)
+	}
+	f.do("bar.sync", integer(id), integer(threads))
+}
 
 // BarWarpSync waits for the lanes of mask.
 func (f *Func) BarWarpSync(mask B32) { f.do("bar.warp.sync", mask) }
