@@ -45,5 +45,7 @@
 // # Adding an instruction
 //
 // Two places: a row in optab.go, and a method in the file of its kind (integer.go, float.go, memory.go, …). The test of
-// the table fails until the method emits every form of the row.
+// the methods finds it by itself: it fails until the method emits every form of the row, and -update adds the text to
+// the golden file. With the build tag ptxas, the tests also hold every row's form, version and targets to NVIDIA's
+// assembler, $PTXAS or the ptxas in $PATH.
 package ptx

@@ -287,7 +287,7 @@ func findOp(name string, args []Operand) *Op {
 func (a Arg) fits(x Operand) bool {
 	switch a.Kind {
 	case KindReg:
-		return x.Kind == KindReg || a.Const && (x.Kind == KindInt && a.Type.integer() || x.Kind == KindFloat && a.Type == TypeF32)
+		return x.Kind == KindReg || a.Const && (x.Kind == KindInt && a.Type != TypeF32 || x.Kind == KindFloat && a.Type == TypeF32)
 	case KindInt:
 		return x.Kind == KindInt && a.Min <= x.Imm && x.Imm <= a.Max
 	case KindVector:

@@ -2,6 +2,7 @@ package ptx
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -150,6 +151,9 @@ func TestSyntaxErrors(t *testing.T) {
 		if !errors.As(err, &s) {
 			t.Errorf("got %v, want a SyntaxError", err)
 			return
+		}
+		if at := fmt.Sprintf("ptx: %d:%d: at ", line, col); !strings.HasPrefix(err.Error(), at) {
+			t.Errorf("got %q, want %q…", err, at)
 		}
 		if s.Line != line || s.Col != col || s.Token != token || !strings.Contains(s.Msg, msg) {
 			t.Errorf("got %v, want %d:%d: at %q: …%s…", err, line, col, token, msg)

@@ -69,3 +69,18 @@ func TestPTXASRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestPTXASKernel(t *testing.T) {
+	for _, target := range oracleTargets {
+		if target < SM80 {
+			continue
+		}
+		m, err := Assemble(target, Entry{"test", testKernel})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if msg := ptxas(t, m.Text(), target); msg != "" {
+			t.Errorf("%v:\n%s", target, msg)
+		}
+	}
+}

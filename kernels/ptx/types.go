@@ -61,15 +61,6 @@ func (t Type) String() string { return "." + types[t].name }
 // Bits is the width of the value: of an 8-bit type held in a 32-bit register, 8.
 func (t Type) Bits() int { return types[t].bits }
 
-// integer tells whether integer immediates may stand for the type.
-func (t Type) integer() bool {
-	switch t {
-	case TypePred, TypeF16, TypeBF16, TypeE4M3x2, TypeF16x2, TypeBF16x2, TypeTF32, TypeF32:
-		return false
-	}
-	return true
-}
-
 // A Space is a state space of memory.
 type Space uint8
 

@@ -61,12 +61,11 @@ func (v *verifier) fail(i *Inst, format string, args ...any) {
 
 // index is the place of i, which is an element of Insts.
 func (k *Kernel) index(i *Inst) int {
-	for n := range k.Insts {
-		if &k.Insts[n] == i {
-			return n
-		}
+	n := 0
+	for &k.Insts[n] != i {
+		n++
 	}
-	return -1
+	return n
 }
 
 func (v *verifier) checkHeader() {
