@@ -74,6 +74,7 @@ func logModel(log *slog.Logger, e *engine, took time.Duration) {
 	attrs = append(attrs, "weights_mib", m.Weights>>20, "arena_mib", m.Arena>>20, "max_batch", e.info.MaxBatch, "seconds", took.Seconds())
 	log.Info("model loaded", attrs...)
 	if e.info.Synthetic {
-		log.Warn("the model is synthetic: its vectors mean nothing; name real weights with --model")
+		log.Warn("the model is synthetic: its vectors mean nothing",
+			"remedy", "vith weights pull laion/CLIP-ViT-H-14-laion2B-s32B-b79K, then name that as --model")
 	}
 }
