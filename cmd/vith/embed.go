@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"vith/cmd/internal/open"
 	"vith/server/answer"
@@ -55,7 +54,7 @@ Examples:
 			}
 			if format == "" {
 				format = "json"
-				if term.IsTerminal(int(os.Stdout.Fd())) {
+				if onTerminal(os.Stdout) {
 					format = "text"
 				}
 			}
@@ -111,6 +110,7 @@ func (e *embedder) run(ctx context.Context, images []string, f format) error {
 	}()
 
 	bar := newBar("embedding", false)
+	bar.show = bar.show && len(images) > e.model.MaxBatch() && !onTerminal(os.Stdout) // where the vectors show how far it is
 	defer bar.clear()
 	done, failed := 0, 0
 	for done < len(images) {
@@ -123,21 +123,19 @@ func (e *embedder) run(ctx context.Context, images []string, f format) error {
 		if err := e.embed(ctx, b); err != nil {
 			return err
 		}
-		bar.clear()
 		for _, item := range b.items {
 			if item.Err != nil {
 				failed++
+				bar.clear()
 				fmt.Fprintf(os.Stderr, "vith: %s: %s\n", item.Image, item.Err.Message)
 			}
 		}
 		if err := f.write(b.items); err != nil {
 			return fmt.Errorf("cannot write the embeddings: %w", err)
 		}
-		if done += len(b.items); len(images) > e.model.MaxBatch() {
-			bar.set(int64(done), int64(len(images)))
-		}
+		done += len(b.items)
+		bar.set(int64(done), int64(len(images)))
 	}
-	bar.clear()
 	if err := f.finish(); err != nil {
 		return fmt.Errorf("cannot write the embeddings: %w", err)
 	}

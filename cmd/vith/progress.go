@@ -22,7 +22,7 @@ type bar struct {
 }
 
 func newBar(what string, bytes bool) *bar {
-	return &bar{what: what, bytes: bytes, show: term.IsTerminal(int(os.Stderr.Fd()))}
+	return &bar{what: what, bytes: bytes, show: onTerminal(os.Stderr)}
 }
 
 // set says that done of total is reached. Calls may come out of order: the bar never goes back.
@@ -57,3 +57,5 @@ func (b *bar) clear() {
 		b.bar.Clear()
 	}
 }
+
+func onTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -94,7 +94,7 @@ type laterFlag struct{ name, only, value string }
 func (s *serveFlags) check(c *cli.Context) error {
 	for _, l := range s.later {
 		if l.value != l.only {
-			return unusablef("--%s %s is not available in this version of vith: leave the flag out", l.name, l.value)
+			return unusablef("--%s is not available in this version of vith: leave it out", l.name) // its value may be a secret
 		}
 	}
 	return s.modelFlags.check(c)

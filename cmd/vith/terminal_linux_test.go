@@ -34,9 +34,9 @@ func openTerminal(t *testing.T) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-// onTerminal runs vith with standard error, and standard output if all is true, on a terminal, and returns what
+// terminal runs vith with standard error, and standard output if all is true, on a terminal, and returns what
 // appears there.
-func onTerminal(t *testing.T, all bool, args ...string) string {
+func terminal(t *testing.T, all bool, args ...string) string {
 	t.Helper()
 	ours, theirs := openTerminal(t)
 	cmd := command(t, nil, args...)
@@ -69,7 +69,7 @@ func TestProgress(t *testing.T) {
 		{embed, "loading tiny.safetensors"},
 		{embed, "embedding"},
 	} {
-		if seen := onTerminal(t, false, test.args...); !strings.Contains(seen, test.want) || !strings.Contains(seen, "%") {
+		if seen := terminal(t, false, test.args...); !strings.Contains(seen, test.want) || !strings.Contains(seen, "%") {
 			t.Errorf("vith %q: %q on a terminal, want a bar %q", test.args, seen, test.want)
 		}
 	}
@@ -80,7 +80,7 @@ func TestProgress(t *testing.T) {
 // The default format is for people on a terminal, for programs elsewhere.
 func TestDefaultFormat(t *testing.T) {
 	args := []string{"embed", "--device", "cpu", "--model", tiny, photos + "coffee_120x80.bmp"}
-	if seen := onTerminal(t, true, args...); !strings.Contains(seen, "output  pooled, 160 values") {
+	if seen := terminal(t, true, args...); !strings.Contains(seen, "output  pooled, 160 values") {
 		t.Errorf("on a terminal: %q", seen)
 	}
 	parse(t, output(t, args...))
