@@ -7,7 +7,7 @@ all: vith
 
 # The program. Needs Go only.
 vith:
-	$(GO) build -trimpath -o vith ./cmd/vith
+	$(GO) build -trimpath -buildvcs=auto -o vith ./cmd/vith
 
 # Serve on :7860: the pulled model if there is one, else a synthetic tower of its size.
 run: vith
