@@ -3,6 +3,7 @@ package kernels
 import (
 	"math/rand/v2"
 
+	"vith/kernels/ptx"
 	"vith/kernels/tensor"
 )
 
@@ -10,8 +11,8 @@ import (
 //
 //	y[r,c] = a[r,c] + b[r,c]
 //
-// Shapes: a, b, y [rows, cols]. One addition, rounded once. Bandwidth bound. Backends whose gemm adds a residual never
-// see it: Lower folds it in.
+// Shapes: a, b, y [rows, cols]. One addition, rounded once. Bandwidth bound: every operand is moved once, by threads as
+// tiling lays them. Backends whose gemm adds a residual never see it: Lower folds it in.
 var add = register(&Kernel{
 	Name: "add",
 	Dims: []string{"rows", "cols"},
@@ -31,8 +32,11 @@ var add = register(&Kernel{
 	},
 	// The exact sum of two values, rounded once to t or first to float32.
 	Tolerance: func(p Precision, _ Case) tensor.Tolerance { return tensor.Tolerance{Rel: 2 * roundoff(p.Stream)} },
+	GPU: elementwiseGPU([]Kind{Stream, Stream}, Stream, func(f *ptx.Func, x []ptx.F32) ptx.F32 {
+		return f.AddRnF32(x[0], x[1])
+	}),
 	Cases: []Case{
-		{Dims: []int{1, 1}}, {Dims: []int{3, 17}}, {Dims: []int{257, 1280}}, {Dims: []int{0, 8}, Refused: true},
+		{Dims: []int{1, 1}}, {Dims: []int{3, 17}}, {Dims: []int{11, 40}}, {Dims: []int{257, 1280}}, {Dims: []int{0, 8}, Refused: true},
 	},
 	Random: randomElementwise,
 })
