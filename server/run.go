@@ -195,15 +195,15 @@ func imageFault(ctx context.Context, err error) (*answer.Error, error) {
 	return &answer.Error{Code: codeInvalidImage, Message: err.Error()}, nil
 }
 
-// normalize divides v by its L2 norm, which is summed in float64. A vector of
-// zeros has no direction and stays as it is.
+// normalize divides v by its L2 norm, in float64. A vector of zeros has no
+// direction and stays as it is.
 func normalize(v []float32) {
-	scale := 1 / norm(v)
-	if math.IsInf(scale, 0) {
+	n := norm(v)
+	if n == 0 {
 		return
 	}
 	for i, x := range v {
-		v[i] = float32(float64(x) * scale)
+		v[i] = float32(float64(x) / n)
 	}
 }
 

@@ -44,7 +44,8 @@ type runner struct {
 	in, out [1][]byte
 }
 
-// NewEngine loads the tower onto the backend, which it then owns. Errors of the source pass through.
+// NewEngine loads the tower onto the backend, which the engine then owns; after an error it is still the caller's. Errors
+// of the source pass through.
 func NewEngine(c tower.Config, s Source, b kernels.Backend, o Options) (*Engine, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("vit: %w", err)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -59,7 +58,7 @@ Examples:
 				}
 			}
 			output := vit.Output(m.output)
-			model, err := m.load(c, m.logger(), []vit.Output{output})
+			model, err := m.load(c, m.logger(), []vit.Output{output}, m.normalize)
 			if err != nil {
 				return err
 			}
@@ -202,30 +201,8 @@ func (e *embedder) embed(ctx context.Context, b *batch) error {
 		if slices.ContainsFunc(item.Embedding, notFinite) {
 			return unusablef("%s: the model gave a value that is not finite", item.Image)
 		}
-		if e.normalize {
-			normalize(item.Embedding)
-		}
 	}
 	return nil
 }
 
 func notFinite(x float32) bool { return x-x != 0 }
-
-// normalize divides v by its L2 norm, summed in float64. A vector of zeros stays as it is.
-func normalize(v []float32) {
-	scale := 1 / norm(v)
-	if math.IsInf(scale, 0) {
-		return
-	}
-	for i, x := range v {
-		v[i] = float32(float64(x) * scale)
-	}
-}
-
-func norm(v []float32) float64 {
-	sum := 0.0
-	for _, x := range v {
-		sum += float64(x) * float64(x)
-	}
-	return math.Sqrt(sum)
-}

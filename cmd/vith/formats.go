@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 
@@ -160,3 +161,12 @@ func (f *textFormat) header(w io.Writer) {
 }
 
 func (f *textFormat) finish() error { return nil }
+
+// norm is the L2 norm of v.
+func norm(v []float32) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	return math.Sqrt(sum)
+}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"text/tabwriter"
 
@@ -36,6 +38,9 @@ Examples:
 				return err
 			}
 			checkpoint, err := loader.OpenModel(args[0])
+			if errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
 			if err != nil {
 				return unusablef("%w", err)
 			}

@@ -107,7 +107,7 @@ func (s *serveFlags) run(c *cli.Context) error {
 		return usagef(c, "%w", err)
 	}
 	start := time.Now()
-	model, err := s.load(c, log, nil)
+	model, err := s.load(c, log, nil, false) // requests choose whether to normalise
 	if ctx.Err() != nil {
 		return nil // asked to stop before there was anything to stop
 	}

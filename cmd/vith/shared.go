@@ -94,8 +94,9 @@ func (m *modelFlags) check(c *cli.Context) error {
 	return nil
 }
 
-// load loads the model with the given outputs, nil for all of them. While it does, a bar shows on a terminal.
-func (m *modelFlags) load(c *cli.Context, log *slog.Logger, outputs []vit.Output) (*open.Model, error) {
+// load loads the model with the given outputs, nil for all of them, normalised or as they are. While it does, a bar
+// shows on a terminal.
+func (m *modelFlags) load(c *cli.Context, log *slog.Logger, outputs []vit.Output, normalize bool) (*open.Model, error) {
 	if m.threads > 0 {
 		runtime.GOMAXPROCS(m.threads)
 	}
@@ -104,7 +105,7 @@ func (m *modelFlags) load(c *cli.Context, log *slog.Logger, outputs []vit.Output
 	model, err := open.Load(c.Context, open.Options{
 		Model: m.model, Device: m.device, Precision: m.precision, Activation: m.activation, GELU: m.gelu,
 		CPU: os.Getenv("VITH_CPU"), Threads: m.threads, MaxBatch: m.batch,
-		Outputs: outputs, Preprocess: m.pixelFlags.options(), Log: log, Progress: bar.set,
+		Outputs: outputs, Normalize: normalize, Preprocess: m.pixelFlags.options(), Log: log, Progress: bar.set,
 	})
 	return model, openError(c, err)
 }

@@ -61,7 +61,7 @@ func TestErrors(t *testing.T) {
 		{args: []string{"weights", "synth", "vit-huge", "1", "f"}, code: 2, want: []string{"vit-huge", "vit-h-14"}},
 		{args: []string{"weights", "synth", "vit-tiny", "-1", "f"}, code: 2, want: []string{"-1"}},
 		{args: []string{"weights", "synth", "vit-tiny", "one", "f"}, code: 2, want: []string{`"one"`}},
-		{args: []string{"weights", "inspect", "none.safetensors"}, code: 3, want: []string{"none.safetensors"}},
+		{args: []string{"weights", "inspect", "none.safetensors"}, code: 1, want: []string{"none.safetensors"}},
 		{args: []string{"devices", "all"}, code: 2, want: []string{"too many arguments"}},
 		{args: []string{"devices"}, env: "VITH_CPU=avx512bf16", code: 3, want: []string{"avx512bf16", "generic"}},
 		{args: []string{"serve", "--model", tiny, "now"}, code: 2, want: []string{"too many arguments"}},

@@ -25,6 +25,7 @@ type Options struct {
 	MaxBatch   int    // images in one forward pass; 0: 8
 
 	Outputs    []vit.Output       // nil: all that the model has
+	Normalize  bool               // vectors of unit length, whatever the output
 	Preprocess preprocess.Options // Size is the model's
 	Log        *slog.Logger       // is told when auto settles for the CPU
 	Progress   func(done, total int64)
@@ -77,7 +78,7 @@ func Load(ctx context.Context, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := vit.NewEngine(config, source{ctx, checkpoint}, backend, vit.Options{MaxBatch: o.MaxBatch, Outputs: outputs, Progress: o.Progress})
+	engine, err := vit.NewEngine(config, source{ctx, checkpoint}, backend, vit.Options{MaxBatch: o.MaxBatch, Outputs: outputs, Normalize: o.Normalize, Progress: o.Progress})
 	if err != nil {
 		backend.Close()
 		return nil, err
