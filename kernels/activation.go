@@ -71,9 +71,9 @@ func timesSigmoid(f *ptx.Func, x, z ptx.F32) ptx.F32 {
 //
 //	y[r,c] = activation(x[r,c])
 //
-// Shapes: x, y [rows, cols]. Bandwidth bound, or fused by Lower into the gemm before it. Source: Hendrycks, Gimpel
-// 2016, arXiv:1606.08415 §2, which gives all three; torch.nn.functional.gelu(approximate="none" and "tanh") and
-// Hugging Face's quick_gelu.
+// Shapes: x, y [rows, cols]. Bandwidth bound: x and y are moved once, by threads as tiling lays them; or fused by Lower
+// into the gemm before it. Source: Hendrycks, Gimpel 2016, arXiv:1606.08415 §2, which gives all three;
+// torch.nn.functional.gelu(approximate="none" and "tanh") and Hugging Face's quick_gelu.
 var (
 	gelu      = activation(GELU)
 	geluTanh  = activation(GELUTanh)
@@ -100,8 +100,12 @@ func activation(f Activation) *Kernel {
 		Tolerance: func(p Precision, _ Case) tensor.Tolerance {
 			return tensor.Tolerance{Abs: 4 * 0x1p-24, Rel: 8*0x1p-24 + 2*roundoff(p.Activation)}
 		},
+		GPU: elementwiseGPU([]Kind{Activations}, Activations, func(p *ptx.Func, x []ptx.F32) ptx.F32 {
+			return activate(p, f, x[0])
+		}),
 		Cases: []Case{
-			{Dims: []int{1, 1}}, {Dims: []int{3, 31}}, {Dims: []int{2, 33}}, {Dims: []int{257, 5120}}, {Dims: []int{4, 0}, Refused: true},
+			{Dims: []int{1, 1}}, {Dims: []int{3, 31}}, {Dims: []int{2, 33}}, {Dims: []int{5, 96}},
+			{Dims: []int{257, 5120}}, {Dims: []int{4, 0}, Refused: true},
 		},
 		Random: randomElementwise,
 	})
