@@ -196,7 +196,7 @@ func buildFence(_ *loader, i *inst, _ *ptx.Op) error {
 }
 
 func buildBranch(_ *loader, i *inst, _ *ptx.Op) error {
-	i.step = func(w *warp, g *group, i *inst, active uint32) {
+	i.step = func(w *warp, g *group, i *inst, active uint32) bool {
 		switch active {
 		case g.mask:
 			g.pc = i.target
@@ -207,12 +207,13 @@ func buildBranch(_ *loader, i *inst, _ *ptx.Op) error {
 			g.pc++
 			w.groups = append(w.groups, group{pc: i.target, mask: active})
 		}
+		return true
 	}
 	return nil
 }
 
 func buildExit(_ *loader, i *inst, _ *ptx.Op) error {
-	i.step = func(w *warp, g *group, i *inst, active uint32) {
+	i.step = func(w *warp, g *group, i *inst, active uint32) bool {
 		for n := range w.copies {
 			if c := &w.copies[n]; active>>c.lane&1 != 0 {
 				w.fail(c.lane, PendingCopy, "the thread exits without waiting for its copy to shared address %#x", c.dst)
@@ -221,23 +222,17 @@ func buildExit(_ *loader, i *inst, _ *ptx.Op) error {
 		w.live &^= active
 		g.mask &^= active
 		g.pc++
-		if g.mask == 0 {
-			w.dropEmptyGroup()
+		left := w.groups[:0]
+		for _, g := range w.groups {
+			if g.mask != 0 {
+				g.blocked = false // its membermask may name threads that are gone now
+				left = append(left, g)
+			}
 		}
+		w.groups = left
+		return true
 	}
 	return nil
-}
-
-// dropEmptyGroup removes the group whose threads have exited.
-func (w *warp) dropEmptyGroup() {
-	left := w.groups[:0]
-	for _, g := range w.groups {
-		if g.mask != 0 {
-			g.blocked = false // its membermask may name threads that are gone now
-			left = append(left, g)
-		}
-	}
-	w.groups = left
 }
 
 func buildTrap(_ *loader, i *inst, _ *ptx.Op) error {
@@ -250,10 +245,10 @@ func buildTrap(_ *loader, i *inst, _ *ptx.Op) error {
 // buildBarrier is bar.sync, which all threads of a warp must execute together, and all of the block, or as many as the
 // second operand says. Threads that have exited can not.
 func buildBarrier(_ *loader, i *inst, _ *ptx.Op) error {
-	i.step = func(w *warp, g *group, i *inst, active uint32) {
+	i.step = func(w *warp, g *group, i *inst, active uint32) bool {
 		if active == 0 {
 			g.pc++
-			return
+			return true
 		}
 		lane := bits.TrailingZeros32(active)
 		if gone := w.exist &^ w.live; gone != 0 {
@@ -264,7 +259,7 @@ func buildBarrier(_ *loader, i *inst, _ *ptx.Op) error {
 		}
 		if g.mask != w.live {
 			g.blocked = true
-			return
+			return false
 		}
 		w.waitThreads = w.Block[0] * w.Block[1] * w.Block[2]
 		if len(i.args) > 0 {
@@ -272,6 +267,7 @@ func buildBarrier(_ *loader, i *inst, _ *ptx.Op) error {
 		}
 		w.waits = i
 		g.pc++
+		return true
 	}
 	return nil
 }

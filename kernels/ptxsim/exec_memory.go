@@ -2,6 +2,7 @@ package ptxsim
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"math/bits"
 
@@ -9,11 +10,15 @@ import (
 )
 
 func buildLoad(d *loader, i *inst, op *ptx.Op) error {
+	t := op.Types[0]
 	if op.Space == ptx.SpaceParam {
+		if p := d.src.Params[i.param]; p.Type.Bits() != t.Bits() {
+			return fmt.Errorf("loads %d bits of parameter %s, which has %d", t.Bits(), p.Name, p.Type.Bits())
+		}
+		i.width = t.Bits() / 8
 		i.run = runLoadParam
 		return nil
 	}
-	t := op.Types[0]
 	d.access(i, op.Space, t.Bits()/8*op.Vec)
 	element := t.Bits() / 8
 	signed := t == ptx.TypeS8
@@ -54,14 +59,10 @@ func (d *loader) access(i *inst, space ptx.Space, width int) {
 
 func runLoadParam(w *warp, i *inst, active uint32) {
 	x := w.Params[i.param]
-	if w.k.src.Params[i.param].Type.Bits() < 64 {
-		x = uint64(uint32(x))
+	if i.width == 4 {
+		x = uint64(uint32(x)) // the rest of the slot means nothing
 	}
-	for l := range 32 {
-		if active>>l&1 != 0 {
-			w.reg[i.dst[0]][l] = x
-		}
-	}
+	w.broadcast(i.dst[0], active, x)
 }
 
 func runLoadGlobal(w *warp, i *inst, active uint32, how access, fill func(w *warp, l int, p []byte)) {

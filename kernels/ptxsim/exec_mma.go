@@ -44,13 +44,13 @@ func buildMMA(_ *loader, i *inst, op *ptx.Op) error {
 		return errUnknown
 	}
 	layout.m, layout.n, layout.k = op.Shape.M, op.Shape.N, op.Shape.K
-	i.step, i.layout, i.run = stepAligned, &layout, runMMA
+	i.step = stepAligned
+	i.run = func(w *warp, i *inst, _ uint32) { w.multiply(i, &layout) }
 	return nil
 }
 
-func runMMA(w *warp, i *inst, _ uint32) {
+func (w *warp) multiply(i *inst, lay *mmaLayout) {
 	w.stats.MMA++
-	lay := i.layout
 	regsA := lay.m * lay.k / 32 / lay.elements
 	regsB := lay.n * lay.k / 32 / lay.elements
 	var a [16][maxK]float32

@@ -71,7 +71,7 @@ func buildVote(_ *loader, i *inst, op *ptx.Op) error {
 			yes := p & part
 			switch {
 			case op.Mods.Has(ptx.ModBallot):
-				w.broadcast(i.dst[0], part, yes)
+				w.broadcast(i.dst[0], part, uint64(yes))
 			case op.Mods.Has(ptx.ModAny) && yes != 0 || yes == part:
 				w.setPred(i.pdst[0], part, part)
 			default:
@@ -83,9 +83,9 @@ func buildVote(_ *loader, i *inst, op *ptx.Op) error {
 }
 
 // broadcast sets a register in the lanes of part.
-func (w *warp) broadcast(r int, part, x uint32) {
+func (w *warp) broadcast(r int, part uint32, x uint64) {
 	for m := part; m != 0; m &= m - 1 {
-		w.reg[r][bits.TrailingZeros32(m)] = uint64(x)
+		w.reg[r][bits.TrailingZeros32(m)] = x
 	}
 }
 
@@ -109,7 +109,7 @@ func buildRedux(_ *loader, i *inst, op *ptx.Op) error {
 			case op.Mods.Has(ptx.ModMax):
 				sum = most
 			}
-			w.broadcast(i.dst[0], part, uint32(sum))
+			w.broadcast(i.dst[0], part, uint64(uint32(sum)))
 		})
 	}
 	return nil
@@ -118,7 +118,7 @@ func buildRedux(_ *loader, i *inst, op *ptx.Op) error {
 // buildActiveMask gives the lanes that happen to execute together. Nothing but a .sync instruction makes that more than
 // the lane itself.
 func buildActiveMask(_ *loader, i *inst, _ *ptx.Op) error {
-	i.run = func(w *warp, i *inst, active uint32) { w.broadcast(i.dst[0], active, active) }
+	i.run = func(w *warp, i *inst, active uint32) { w.broadcast(i.dst[0], active, uint64(active)) }
 	return nil
 }
 

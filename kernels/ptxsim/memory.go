@@ -17,7 +17,7 @@ const (
 // A Memory is the global memory of a fictional device. Addresses mean nothing outside of it. Every byte is uninitialised
 // until it is written.
 //
-// Its methods may be called concurrently with each other, but not while a launch runs on it.
+// Its methods may be called concurrently. They and launches on the memory exclude each other.
 type Memory struct {
 	mu     sync.Mutex
 	allocs []*allocation // by address
@@ -96,9 +96,7 @@ func (m *Memory) Write(addr uint64, src []byte) error {
 		return err
 	}
 	copy(a.data[off:], src)
-	for i := range src {
-		a.init[(off+i)/32] |= 1 << ((off + i) % 32)
-	}
+	a.each(off, len(src), func(word *uint32, mask uint32) { *word |= mask })
 	return nil
 }
 
@@ -110,11 +108,15 @@ func (m *Memory) Read(addr uint64, dst []byte) error {
 	if err != nil {
 		return err
 	}
-	for i := range dst {
-		if a.init[(off+i)/32]>>((off+i)%32)&1 == 0 {
-			return fmt.Errorf("%w: Read %d bytes at %#x: byte %d, which is byte %d of %v, was never written",
-				Uninitialised, len(dst), addr, i, off+i, a)
+	missing := false
+	a.each(off, len(dst), func(word *uint32, mask uint32) { missing = missing || *word&mask != mask })
+	if missing {
+		i := 0
+		for a.initialised(off+i, 1) {
+			i++
 		}
+		return fmt.Errorf("%w: Read %d bytes at %#x: byte %d, which is byte %d of %v, was never written",
+			Uninitialised, len(dst), addr, i, off+i, a)
 	}
 	copy(dst, a.data[off:])
 	return nil
@@ -128,9 +130,7 @@ func (m *Memory) Poison(addr uint64, n int) error {
 	if err != nil {
 		return err
 	}
-	for i := off; i < off+n; i++ {
-		a.init[i/32] &^= 1 << (i % 32)
-	}
+	a.each(off, n, func(word *uint32, mask uint32) { *word &^= mask })
 	return nil
 }
 
@@ -166,6 +166,17 @@ func (m *Memory) nearest(addr uint64) string {
 	return ": nothing is allocated"
 }
 
+// each calls do for the words of init that hold the bits of n bytes at off.
+func (a *allocation) each(off, n int, do func(word *uint32, mask uint32)) {
+	for end := off + n; off < end; {
+		first := off % 32
+		count := min(32-first, end-off)
+		do(&a.init[off/32], allLanes>>(32-count)<<first)
+		off += count
+	}
+}
+
+// initialised tells whether n bytes at off are. Accesses are aligned, so that their bits are in one word.
 func (a *allocation) initialised(off, n int) bool {
 	want := uint32(1<<n-1) << (off % 32)
 	return atomic.LoadUint32(&a.init[off/32])&want == want

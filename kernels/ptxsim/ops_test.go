@@ -69,7 +69,7 @@ func TestEveryInstructionLoads(t *testing.T) {
 	ret := opByName(t, "ret", 0)
 	for _, op := range ptx.Ops() {
 		k := &ptx.Kernel{
-			Name: "k", Params: []ptx.Param{{Name: "a", Type: ptx.TypeU64}}, MaxNTID: [3]int{32, 1, 1}, MinNCTAPerSM: 1,
+			Name: "k", Params: []ptx.Param{{Name: "a", Type: paramType(op)}}, MaxNTID: [3]int{32, 1, 1}, MinNCTAPerSM: 1,
 			Shared: []ptx.Shared{{Name: "s", Align: 16, Size: 64}},
 			Labels: []ptx.Label{{Name: "end", At: 1}},
 			Insts:  []ptx.Inst{{Op: op, Args: operands(op)}, {Op: ret}},
@@ -81,6 +81,14 @@ func TestEveryInstructionLoads(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// paramType is the type of the parameter that op may load.
+func paramType(op *ptx.Op) ptx.Type {
+	if op.Space == ptx.SpaceParam {
+		return op.Types[0]
+	}
+	return ptx.TypeU64
 }
 
 func TestUnknownInstructionIsRefusedAtLoad(t *testing.T) {

@@ -41,13 +41,13 @@ type array struct {
 
 // An inst is a decoded instruction.
 type inst struct {
-	src    *ptx.Inst
-	step   func(w *warp, g *group, i *inst, active uint32) // moves the program counter
-	run    func(w *warp, i *inst, active uint32)           // for step: the effect on the threads of active
-	value  value                                           // for runValue
-	approx *approximation                                  // for runApprox
-	atomic func(old, x uint64) uint64                      // for atomics
-	layout *mmaLayout                                      // for mma.sync
+	src *ptx.Inst
+	// step executes the instruction for the threads of active, which its guard leaves of group g, and moves the
+	// group's program counter; or it blocks the group and returns false.
+	step   func(w *warp, g *group, i *inst, active uint32) bool
+	run    func(w *warp, i *inst, active uint32) // for step: the effect on the threads
+	value  value                                 // for runValue
+	approx *approximation                        // for runApprox
 
 	dst, args   []int // value registers written and read
 	pdst, pargs []int // predicates written and read
@@ -215,10 +215,10 @@ func (d *loader) checkReg(r ptx.Reg) error {
 func (d *loader) operand(i *inst, o *ptx.Operand, a *ptx.Arg) error {
 	switch o.Kind {
 	case ptx.KindReg:
-		return d.register(i, o.Reg, a.Write)
+		return d.register(i, o.Reg, a)
 	case ptx.KindVector:
 		for _, r := range o.Vec {
-			if err := d.register(i, r, a.Write); err != nil {
+			if err := d.register(i, r, a); err != nil {
 				return err
 			}
 		}
@@ -274,16 +274,26 @@ func (d *loader) address(i *inst, o *ptx.Operand, a *ptx.Arg) error {
 	return nil
 }
 
-func (d *loader) register(i *inst, r ptx.Reg, write bool) error {
+// registerBits is the width of the registers of a class.
+var registerBits = map[ptx.RegClass]int{ptx.RegPred: 1, ptx.RegB16: 16, ptx.RegB32: 32, ptx.RegF32: 32, ptx.RegB64: 64}
+
+func (d *loader) register(i *inst, r ptx.Reg, a *ptx.Arg) error {
 	if err := d.checkReg(r); err != nil {
 		return err
 	}
+	bits := a.Type.Bits()
+	if bits == 8 {
+		bits = 32 // bytes are held in words
+	}
+	if registerBits[r.Class] != bits {
+		return fmt.Errorf("takes %d bits where %v is given", bits, r)
+	}
 	switch pred, n := r.Class == ptx.RegPred, d.firstReg[r.Class]+r.N; {
-	case pred && write:
+	case pred && a.Write:
 		i.pdst = append(i.pdst, r.N)
 	case pred:
 		i.pargs = append(i.pargs, r.N)
-	case write:
+	case a.Write:
 		i.dst = append(i.dst, n)
 	default:
 		i.args = append(i.args, n)

@@ -104,7 +104,7 @@ func (w *warp) readShared(lane int, addr uint64, n int) []byte {
 			w.fail(lane, Uninitialised, "%d bytes at shared address %#x were not all written%s", n, addr, w.nearestArray(int64(addr)))
 		}
 		if st := w.stores[g]; !w.orderedAfter(st, me) {
-			w.race(lane, g, "wrote", int(st.thread))
+			w.race(lane, g, "wrote", w.threadName(int(st.thread)))
 		}
 		if w.atomics != nil {
 			w.checkReadings(w.atomics, lane, g, "updated")
@@ -132,7 +132,7 @@ func (w *warp) writeShared(lane int, addr uint64, n int, agree func(other int) b
 func (w *warp) checkWrite(lane, g int, agree func(other int) bool) {
 	if st := w.stores[g]; !w.orderedAfter(st, uint16(w.id*32+lane)) {
 		if int(st.thread/32) != w.id || !agree(int(st.thread%32)) {
-			w.race(lane, g, "wrote", int(st.thread))
+			w.race(lane, g, "wrote", w.threadName(int(st.thread)))
 		}
 	}
 	w.checkReadings(w.reads, lane, g, "read")
@@ -150,7 +150,7 @@ func (w *warp) updateShared(lane int, addr uint64) []byte {
 			w.fail(lane, Uninitialised, "4 bytes at shared address %#x were not all written%s", addr, w.nearestArray(int64(addr)))
 		}
 		if st := w.stores[g]; !w.orderedAfter(st, uint16(w.id*32+lane)) {
-			w.race(lane, g, "wrote", int(st.thread))
+			w.race(lane, g, "wrote", w.threadName(int(st.thread)))
 		}
 		w.checkReadings(w.reads, lane, g, "read")
 		w.note(&w.atomics[g*len(w.warps)+w.id], w.seen[w.id], lane)
@@ -176,11 +176,11 @@ func (w *warp) checkReadings(all []reading, lane, g int, did string) {
 		if r.clock < w.seen[u] || u == w.id && int(r.lane) == lane {
 			continue
 		}
-		other := int(r.lane)
-		if r.lane == manyLanes {
-			other = (lane + 1) % 32
+		who := fmt.Sprintf("several threads of warp %d", u)
+		if r.lane != manyLanes {
+			who = w.threadName(u*32 + int(r.lane))
 		}
-		w.race(lane, g, did, u*32+other)
+		w.race(lane, g, did, who)
 	}
 }
 
@@ -192,7 +192,11 @@ func (w *warp) note(r *reading, clock uint32, lane int) {
 	*r = reading{clock, uint8(lane)}
 }
 
-func (w *warp) race(lane, g int, did string, thread int) {
-	w.fail(lane, Race, "shared address %#x%s: thread %v %s it, and no barrier orders the two", g*w.granule,
-		w.nearestArray(int64(g*w.granule)), position(thread, w.Block), did)
+func (w *warp) threadName(thread int) string {
+	return fmt.Sprintf("thread %v", position(thread, w.Block))
+}
+
+func (w *warp) race(lane, g int, did, who string) {
+	w.fail(lane, Race, "shared address %#x%s: %s %s it, and no barrier orders the two", g*w.granule,
+		w.nearestArray(int64(g*w.granule)), who, did)
 }

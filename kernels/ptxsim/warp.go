@@ -143,7 +143,6 @@ func (w *warp) issue(g *group) {
 			active &^= w.pred[p]
 		}
 	}
-	w.stats.Instructions[i.src.Op.Class]++
 	for _, r := range i.args {
 		if missing := active &^ w.init[r]; missing != 0 {
 			w.fail(bits.TrailingZeros32(missing), Uninitialised, "register %v", w.k.regName(r))
@@ -152,7 +151,9 @@ func (w *warp) issue(g *group) {
 	for _, p := range i.pargs {
 		w.wantPred(p, active)
 	}
-	i.step(w, g, i, active)
+	if i.step(w, g, i, active) {
+		w.stats.Instructions[i.src.Op.Class]++
+	}
 }
 
 func (w *warp) budget() int {
@@ -196,16 +197,17 @@ func (w *warp) setPred(p int, value, active uint32) {
 }
 
 // stepOver is the step of an instruction that each thread executes for itself.
-func stepOver(w *warp, g *group, i *inst, active uint32) {
+func stepOver(w *warp, g *group, i *inst, active uint32) bool {
 	if active != 0 {
 		i.run(w, i, active)
 		w.define(i, active)
 	}
 	g.pc++
+	return true
 }
 
 // stepAligned is the step of an instruction that all 32 threads must execute together.
-func stepAligned(w *warp, g *group, i *inst, active uint32) {
+func stepAligned(w *warp, g *group, i *inst, active uint32) bool {
 	if active != 0 && active != allLanes {
 		if gone := allLanes &^ w.live; gone != 0 {
 			w.fail(bits.TrailingZeros32(active), Divergence, "all threads of the warp must execute it; lanes %#08x have exited or never existed", gone)
@@ -214,14 +216,14 @@ func stepAligned(w *warp, g *group, i *inst, active uint32) {
 			w.fail(bits.TrailingZeros32(active), Divergence, "all threads of the warp must execute it; its guard is false in lanes %#08x", g.mask&^active)
 		}
 		g.blocked = true
-		return
+		return false
 	}
-	stepOver(w, g, i, active)
+	return stepOver(w, g, i, active)
 }
 
 // stepMembers is the step of an instruction whose last operand, the membermask, names the threads that must execute it
 // together.
-func stepMembers(w *warp, g *group, i *inst, active uint32) {
+func stepMembers(w *warp, g *group, i *inst, active uint32) bool {
 	masks := &w.reg[i.args[len(i.args)-1]]
 	for rest := active; rest != 0; {
 		lane := bits.TrailingZeros32(rest)
@@ -234,11 +236,11 @@ func stepMembers(w *warp, g *group, i *inst, active uint32) {
 			w.fail(lane, Divergence, "membermask %#08x names lanes %#08x, which have another mask or a false guard", members, missing&g.mask)
 		} else if missing != 0 {
 			g.blocked = true
-			return
+			return false
 		}
 		rest &^= same
 	}
-	stepOver(w, g, i, active)
+	return stepOver(w, g, i, active)
 }
 
 // withMask returns the lanes of active whose membermask is members.
