@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"vith/kernels/ptx"
+	"vith/kernels/tensor"
 )
 
 // Kernels whose elements do not depend on each other: how threads are laid over a matrix.
@@ -79,13 +80,33 @@ func thread(f *ptx.Func, n ptx.B32) ptx.B32 {
 // place is the thread's row, and its column in run 0. Threads beyond the last row end here.
 func (t tiling) place(f *ptx.Func, rows ptx.B32) (row, col ptx.B32) {
 	f.Comment("%d threads a row, %d x %d elements a thread", t.threads, t.runs, t.vector)
-	n := thread(f, f.MulLoU32(rows, ptx.Int(t.threads)))
-	row = f.DivU32(n, ptx.Int(t.threads))
-	return row, f.MulLoU32(f.SubU32(n, f.MulLoU32(row, ptx.Int(t.threads))), ptx.Int(t.vector))
+	row, n := divide(f, thread(f, f.MulLoU32(rows, ptx.Int(t.threads))), t.threads)
+	return row, f.MulLoU32(n, ptx.Int(t.vector))
 }
 
-// step is the number of columns from a vector of a thread to its next.
-func (t tiling) step() int { return t.threads * t.vector }
+// divide returns n/d and n%d.
+func divide(f *ptx.Func, n ptx.B32, d int) (quotient, remainder ptx.B32) {
+	quotient = f.DivU32(n, ptx.Int(d))
+	return quotient, f.SubU32(n, f.MulLoU32(quotient, ptx.Int(d)))
+}
+
+// load reads the thread's part of a row.
+func (t tiling) load(f *ptx.Func, kind tensor.DType, row ptx.B64, col ptx.B32, cache ...ptx.Cache) []ptx.F32 {
+	base := f.MadWideU32(col, ptx.Int(kind.Size()), row)
+	var x []ptx.F32
+	for run := range t.runs {
+		x = append(x, load(f, kind, base, run*t.threads*t.vector*kind.Size(), t.vector, cache...)...)
+	}
+	return x
+}
+
+// store writes the thread's part of a row.
+func (t tiling) store(f *ptx.Func, kind tensor.DType, row ptx.B64, col ptx.B32, x []ptx.F32) {
+	base := f.MadWideU32(col, ptx.Int(kind.Size()), row)
+	for run := range t.runs {
+		store(f, kind, base, run*t.threads*t.vector*kind.Size(), x[run*t.vector:][:t.vector])
+	}
+}
 
 // elementwiseGPU computes y[r,c] = apply(x0[r,c], x1[r,c], …), from operands of kinds in to one of kind out, of sizes
 // rows and cols.
@@ -106,11 +127,7 @@ func elementwiseGPU(in []Kind, out Kind, apply func(f *ptx.Func, x []ptx.F32) pt
 			row, col := t.place(f, p.Dims[0])
 			x := make([][]ptx.F32, len(in))
 			for i, k := range in {
-				kind := s.Precision.Type(k)
-				base := f.MadWideU32(col, ptx.Int(kind.Size()), p.In[i].Row(f, row))
-				for run := range t.runs {
-					x[i] = append(x[i], load(f, kind, base, run*t.step()*kind.Size(), t.vector)...)
-				}
+				x[i] = t.load(f, s.Precision.Type(k), p.In[i].Row(f, row), col)
 			}
 			y := make([]ptx.F32, t.runs*t.vector)
 			for e := range y {
@@ -120,11 +137,7 @@ func elementwiseGPU(in []Kind, out Kind, apply func(f *ptx.Func, x []ptx.F32) pt
 				}
 				y[e] = apply(f, operands)
 			}
-			kind := s.Precision.Type(out)
-			base := f.MadWideU32(col, ptx.Int(kind.Size()), p.Out[0].Row(f, row))
-			for run := range t.runs {
-				store(f, kind, base, run*t.step()*kind.Size(), y[run*t.vector:][:t.vector])
-			}
+			t.store(f, s.Precision.Type(out), p.Out[0].Row(f, row), col, y)
 		},
 	}
 }

@@ -102,13 +102,10 @@ func layernormPTX(f *ptx.Func, s Spec, p Params) {
 		r.store(f, to, y, r.normalise(f, r.load(f, from, x), gamma, beta, epsilon))
 		return
 	}
-	at := func(t tensor.DType, row ptx.B64, column ptx.B32, cache ...ptx.Cache) []ptx.F32 {
-		return load(f, t, f.MadWideU32(column, ptx.Int(t.Size()), row), 0, r.vector, cache...)
-	}
 	f.Comment("mean")
 	sum := f.MovF32(ptx.Float(0))
 	r.loop(f, func(column ptx.B32) {
-		for _, v := range at(from, x, column) {
+		for _, v := range r.loadAt(f, from, x, column) {
 			ptx.Into(f, sum).AddRnF32(sum, v)
 		}
 	})
@@ -116,7 +113,7 @@ func layernormPTX(f *ptx.Func, s Spec, p Params) {
 	f.Comment("variance")
 	squares := f.MovF32(ptx.Float(0))
 	r.loop(f, func(column ptx.B32) {
-		for _, v := range at(from, x, column) {
+		for _, v := range r.loadAt(f, from, x, column) {
 			d := f.SubRnF32(v, mean)
 			ptx.Into(f, squares).FmaRnF32(d, d, squares)
 		}
@@ -124,12 +121,12 @@ func layernormPTX(f *ptx.Func, s Spec, p Params) {
 	scale := r.scale(f, sumLanes(f, squares), epsilon)
 	f.Comment("result")
 	r.loop(f, func(column ptx.B32) {
-		v := at(from, x, column)
-		g, b := at(tensor.F32, gamma, column, ptx.NC), at(tensor.F32, beta, column, ptx.NC)
+		v := r.loadAt(f, from, x, column)
+		g, b := r.loadAt(f, tensor.F32, gamma, column, ptx.NC), r.loadAt(f, tensor.F32, beta, column, ptx.NC)
 		for i := range v {
 			v[i] = f.FmaRnF32(f.MulRnF32(f.SubRnF32(v[i], mean), scale), g[i], b[i])
 		}
-		store(f, to, f.MadWideU32(column, ptx.Int(to.Size()), y), 0, v)
+		r.storeAt(f, to, y, column, v)
 	})
 }
 

@@ -107,6 +107,16 @@ func (r *warpRow) store(f *ptx.Func, t tensor.DType, row ptx.B64, x []ptx.F32) {
 	}
 }
 
+// loadAt reads the vector at a column.
+func (r *warpRow) loadAt(f *ptx.Func, t tensor.DType, row ptx.B64, column ptx.B32, cache ...ptx.Cache) []ptx.F32 {
+	return load(f, t, f.MadWideU32(column, ptx.Int(t.Size()), row), 0, r.vector, cache...)
+}
+
+// storeAt writes the vector at a column.
+func (r *warpRow) storeAt(f *ptx.Func, t tensor.DType, row ptx.B64, column ptx.B32, x []ptx.F32) {
+	store(f, t, f.MadWideU32(column, ptx.Int(t.Size()), row), 0, x)
+}
+
 // loop runs body for each vector of a row that is too long for registers, with the vector's column.
 func (r *warpRow) loop(f *ptx.Func, body func(column ptx.B32)) {
 	f.For(r.column, ptx.Int(r.cols), ptx.Int(r.step()), body)
