@@ -1,9 +1,11 @@
 package kernels
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 
+	"vith/kernels/ptx"
 	"vith/kernels/tensor"
 )
 
@@ -62,11 +64,23 @@ var attention = register(&Kernel{
 			}
 		}
 	},
-	// A score of unit-normal rows is √head_dim·scale in size and carries about that many roundings, which the
-	// exponential turns into a relative error of a probability; the sum over keys adds one rounding each, of values up
-	// to the largest |v|, about 4.
+	// With unit normals a score has the size τ = scale·√head_dim, and is at most about 4τ. The head_dim roundings of its
+	// sum, each of up to half a unit of that, add up like a random walk; a few more are those of scaling and of the
+	// exponential. So a p is off by a factor 1 ± ε, besides which it is rounded to the activations' type where tensor cores
+	// multiply it: by ρ. Dividing by the sum of p at most doubles what that does to Σ p·v, a mean of values up to about 4.
+	// The sum over keys adds one rounding each.
 	Tolerance: func(p Precision, c Case) tensor.Tolerance {
-		return tensor.Tolerance{Abs: 4 * (2*math.Sqrt(float64(c.Dims[4])) + float64(c.Dims[3])) * 0x1p-24, Rel: 2 * roundoff(p.Activation)}
+		dim := math.Sqrt(float64(c.Dims[4]))
+		tau := float64(c.Scalars[0]) * dim
+		epsilon := (4*tau*(dim+2) + 8) * 0x1p-24
+		rho := roundoff(p.Activation)
+		return tensor.Tolerance{Abs: 4*2*(epsilon+rho) + 4*float64(c.Dims[3])*0x1p-24, Rel: 2 * rho}
+	},
+	GPU: &GPU{
+		Burn:    []string{"heads", "queries", "keys", "head_dim"},
+		Accepts: func(s Spec, _ []int) error { return newAttention(s).accepts() },
+		Launch:  func(s Spec, d []int) Geometry { return newAttention(s).launch(d[0]) },
+		PTX:     func(f *ptx.Func, s Spec, p Params) { newAttention(s).write(f, p) },
 	},
 	Cases: []Case{
 		{Dims: []int{1, 1, 1, 1, 1}, Scalars: []float32{1}},
@@ -94,3 +108,90 @@ func (p *Program) Attention(q, k, v Buf, batch, heads int, scale float32) Buf {
 		Dims: []int{batch, heads, q.Rows / batch, k.Rows / batch, q.Cols / heads},
 	})[0]
 }
+
+// An attentionPTX is one way to compute attention on a GPU.
+type attentionPTX interface {
+	accepts() error
+	launch(batch int) Geometry
+	write(f *ptx.Func, p Params)
+}
+
+// newAttention chooses the way: attention_single.go for one query an image, attention_mma.go for 16-bit types in rows of
+// whole chunks of 16 bytes, and attention_tiled.go for all others.
+func newAttention(s Spec) attentionPTX {
+	a := attentionSizes{
+		dtype: s.Precision.Activation, target: s.Target, vector: int(s.Vector),
+		heads: s.Dims[1], queries: s.Dims[2], keys: s.Dims[3], dim: s.Dims[4],
+	}
+	switch {
+	case a.queries == 1:
+		return newAttentionSingle(a)
+	case a.dtype.Size() == 2 && a.vector == 8 && a.dim%8 == 0:
+		return newAttentionMMA(a)
+	}
+	return newAttentionTiled(a)
+}
+
+// attentionSizes is what a text of attention is written for.
+type attentionSizes struct {
+	dtype                     tensor.DType
+	target                    ptx.Target
+	vector                    int // elements that may be accessed at once
+	heads, queries, keys, dim int
+}
+
+// maxHeadDim bounds head_dim: O must fit the registers.
+const maxHeadDim = 256
+
+// fits refuses sizes for which a block of threads needs more than it has.
+func (a attentionSizes) fits(shared int) error {
+	if a.dim > maxHeadDim {
+		return fmt.Errorf("head_dim is %d, at most %d fits the registers", a.dim, maxHeadDim)
+	}
+	if limit := a.target.MaxShared(); shared > limit {
+		return fmt.Errorf("needs %d bytes of shared memory, %v has %d", shared, a.target, limit)
+	}
+	return nil
+}
+
+// geometry is a grid of so many blocks a head. Neighbours share keys, then an image.
+func (a attentionSizes) geometry(batch, blocks, threads, shared int) Geometry {
+	return Geometry{Grid: [3]int{batch * a.heads * blocks, 1, 1}, Block: [3]int{threads, 1, 1}, Shared: shared}
+}
+
+// locate is the inverse of geometry: which image, head, and block of the head this is.
+func (a attentionSizes) locate(f *ptx.Func, blocks int) (image, head, block ptx.B32) {
+	rest, block := divMod(f, f.Special(ptx.CTAIdX), blocks)
+	image, head = divMod(f, rest, a.heads)
+	return image, head, block
+}
+
+// head is operand p from the first column of a head.
+func (a attentionSizes) head(f *ptx.Func, p Pointer, head ptx.B32) Pointer {
+	p.Address = f.MadWideU32(head, ptx.Int(a.dim*a.dtype.Size()), p.Address)
+	return p
+}
+
+// divMod divides x by a constant.
+func divMod(f *ptx.Func, x ptx.B32, n int) (quotient, remainder ptx.B32) {
+	quotient = f.DivU32(x, ptx.Int(n))
+	return quotient, f.SubU32(x, f.MulLoU32(quotient, ptx.Int(n)))
+}
+
+// ex2Scale turns the definition's scale into one for powers of two: exp(scale·x) = 2^(scale·log₂e·x).
+func ex2Scale(f *ptx.Func, scale ptx.F32) ptx.F32 { return f.MulRnF32(scale, ptx.Float(math.Log2E)) }
+
+// reduceLanes combines the values of the lanes whose numbers differ by a multiple of step, below end: powers of two. All
+// of them get the same bits.
+func reduceLanes(f *ptx.Func, x ptx.F32, step, end int, combine func(a, b ptx.F32) ptx.F32) ptx.F32 {
+	for ; step < end; step *= 2 {
+		x = combine(x, f.ShflSyncBflyF32(x, ptx.Int(step), ptx.Int(31), ptx.Int(fullWarp)))
+	}
+	return x
+}
+
+// ceilDiv is a/b, rounded up.
+func ceilDiv(a, b int) int { return (a + b - 1) / b }
+
+// roundUp is the first multiple of b from a up.
+func roundUp(a, b int) int { return ceilDiv(a, b) * b }

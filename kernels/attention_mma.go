@@ -1,0 +1,572 @@
+package kernels
+
+import (
+	"math"
+	"math/bits"
+
+	"vith/kernels/ptx"
+	"vith/kernels/tensor"
+)
+
+// attentionMMA is attention on tensor cores, without ever storing S or P: the tiling of Dao 2023, arXiv:2307.08691, with
+// the online softmax of Milakov, Gimelshein 2018, arXiv:1805.02867.
+//
+// A block of threads serves rows() queries of one head of one image. Each of its warps owns 16 or 32 of them and keeps in
+// registers: Q as left operands of mma.sync; O = Σ p·v, not yet normalised; and of each query the largest score m so far,
+// in units of log₂, and the sum l of its p. The warps walk over the keys together, step of them at a time:
+//
+//	S = Q·Kᵀ
+//	m' = max(m, max_j S·scale·log₂e),  α = 2^(m−m'),  P = 2^(S·scale·log₂e − m')
+//	l = l·α + Σ_j P,  O = O·α + P·V
+//
+// In the end y = O/l. An accumulator of mma.sync holds, in lane 4·g+t, rows g and g+8 at columns 2·t and 2·t+1. Packed to
+// 16 bits this is a left operand's layout, so P needs no exchange; a row's maximum and sum take the four lanes t together.
+//
+// # Any number of keys
+//
+// Keys that do not fill a step come first, so the loop has no mask. 257 keys are 256 and one: the odd key is where the
+// softmax starts, with m its score, l = 1 and O its value, which costs one column of products and no tile. Of another
+// remainder, the keys missing to a multiple of 16 are copies of the last one: they do not move the maximum, and their p
+// are set to zero. Queries beyond the last are copies of it as well, and are not stored.
+//
+// # Shared memory
+//
+//	0          one step: K [step, head_dim], V [step, head_dim]
+//	stage()    the next step, which cp.async fills meanwhile; before the first one Q, after the last one y
+//	odd()      the odd key and its value
+//
+// A row is head_dim/8 chunks of 16 bytes, without padding. Chunk c of row r lies in place c ^ (r mod 8) >> (3−z), where
+// z ≤ 3 is how often 2 divides head_dim/8: the eight rows of one column of chunks, which ldmatrix reads at a time, lie in
+// eight different groups of four banks.
+//
+// A target without cp.async and mma.m16n8k16, sm_75, has one step in memory, copied through registers, and multiplies
+// twice at depth 8.
+type attentionMMA struct {
+	attentionSizes
+	warps int // of a block
+	tiles int // of 16 queries, of a warp
+	step  int // keys
+}
+
+const (
+	mmaSize    = 16 // queries of a left operand, keys of a pair of right ones, columns of both
+	chunkBytes = 16 // what cp.async copies, and ldmatrix reads as a row
+)
+
+// newAttentionMMA takes as many queries a warp, and keys a step, as the registers hold, and four warps: or as few as
+// serve all queries, or three where that leaves fewer rows without a query.
+func newAttentionMMA(sizes attentionSizes) attentionMMA {
+	a := attentionMMA{attentionSizes: sizes}
+	switch {
+	case a.dim <= 80:
+		a.tiles, a.step = 2, 64
+	case a.dim <= 104:
+		a.tiles, a.step = 2, 32
+	case a.dim <= 128:
+		a.tiles, a.step = 1, 64
+	default:
+		a.tiles, a.step = 1, 32
+	}
+	a.warps = max(2, min(4, ceilDiv(a.queries, a.tiles*mmaSize)))
+	three := a
+	three.warps = 3
+	if a.warps == 4 && three.blocks()*three.rows() < a.blocks()*a.rows() {
+		return three
+	}
+	return a
+}
+
+func (a attentionMMA) threads() int  { return a.warps * warpSize }
+func (a attentionMMA) rows() int     { return a.warps * a.tiles * mmaSize }
+func (a attentionMMA) blocks() int   { return ceilDiv(a.queries, a.rows()) } // of a head
+func (a attentionMMA) async() bool   { return a.target >= ptx.SM80 }
+func (a attentionMMA) rowBytes() int { return 2 * a.dim }
+func (a attentionMMA) chunks() int   { return a.rowBytes() / chunkBytes }
+func (a attentionMMA) stage() int    { return 2 * a.step * a.rowBytes() } // bytes of a step
+
+// second is the size of the part of shared memory that the second step shares with Q and y.
+func (a attentionMMA) second() int {
+	if a.async() {
+		return max(a.stage(), a.rows()*a.rowBytes())
+	}
+	return a.rows() * a.rowBytes()
+}
+
+func (a attentionMMA) odd() int    { return a.stage() + a.second() }
+func (a attentionMMA) shared() int { return a.odd() + 2*a.rowBytes() }
+
+// swizzled is z: how many low bits of a chunk's number its row changes.
+func (a attentionMMA) swizzled() int { return min(3, bits.TrailingZeros(uint(a.chunks()))) }
+
+func (a attentionMMA) accepts() error { return a.fits(a.shared()) }
+
+func (a attentionMMA) launch(batch int) Geometry {
+	return a.geometry(batch, a.blocks(), a.threads(), a.shared())
+}
+
+// attentionWriter writes the text of an attentionMMA. Its registers are those that live long.
+type attentionWriter struct {
+	*ptx.Func
+	attentionMMA
+
+	tid    ptx.B32
+	memory ptx.B32 // shared
+	query  ptx.B32 // the first of the block, in its image
+
+	// The thread's part of a copy: chunk of rows row, row+8, …, in several passes where a row has too many chunks.
+	row, chunk   ptx.B32
+	columns      int        // chunks from one pass to the next
+	passes       []ptx.Pred // is there a chunk for this thread?
+	place        ptx.B32    // of the first, in a copy to the start of shared memory
+	k, v         ptx.B64    // its source, of the step to be copied next
+	kNext, vNext ptx.B64    // from a row to the one 8 further, bytes
+
+	// The lane's part of the arithmetic.
+	quad  ptx.B32        // t, its place among the four lanes of a row
+	lanes []ptx.B32      // its addresses for ldmatrix of 16 rows at the start; of pair i of chunks, lanes[i%len(lanes)]
+	scale ptx.F32        // scale·log₂e
+	zero  ptx.F32        // 0
+	q     [][][]ptx.B32  // [tile][pair of chunks]: left operands
+	m, l  [][2]ptx.F32   // [tile][row g, row g+8]; of l, the lane's part
+	o     [][][4]ptx.F32 // [tile][chunk]: accumulators
+}
+
+func (a attentionMMA) write(f *ptx.Func, p Params) {
+	f.MaxNTID(a.threads(), 1, 1)
+	f.MinNCTAPerSM(8 / a.warps)
+	w := &attentionWriter{
+		Func: f, attentionMMA: a,
+		tid: f.Special(ptx.TidX), memory: f.DynamicShared("memory", 128, a.shared()),
+		scale: ex2Scale(f, p.Scalars[0]), zero: f.MovF32(ptx.Float(0)),
+		m: make([][2]ptx.F32, a.tiles), l: make([][2]ptx.F32, a.tiles),
+	}
+	for range a.tiles {
+		w.o = append(w.o, make([][4]ptx.F32, a.chunks()))
+	}
+	image, head, block := a.locate(f, a.blocks())
+	w.query = f.MulLoU32(block, ptx.Int(a.rows()))
+	firstQuery, firstKey := f.MulLoU32(image, ptx.Int(a.queries)), f.MulLoU32(image, ptx.Int(a.keys))
+	q, k, v, y := a.head(f, p.In[0], head), a.head(f, p.In[1], head), a.head(f, p.In[2], head), a.head(f, p.Out[0], head)
+	w.divideCopies()
+	w.divideMatrices()
+
+	f.Comment("Q, and the keys that do not fill a step")
+	w.copyQueries(q, firstQuery)
+	steps, rest := a.keys/a.step, a.keys%a.step
+	switch {
+	case rest == 1:
+		w.copyOdd(k, v, firstKey)
+	case rest > 1:
+		w.copyRest(k, v, firstKey, rest)
+	}
+	w.commit()
+	w.k, w.v = w.chunkOf(k, f.AddU32(firstKey, w.row)), w.chunkOf(v, f.AddU32(firstKey, w.row))
+	w.kNext, w.vNext = f.MulWideU32(k.Pitch, ptx.Int(8)), f.MulWideU32(v.Pitch, ptx.Int(8))
+
+	first := 0 // offset of the first full step in shared memory
+	switch ahead := a.async() && steps > 0; {
+	case ahead && rest > 1: // step 0 goes where Q is
+		first = a.stage()
+		w.arrive(0)
+		w.loadQueries()
+		w.BarSync(0)
+		w.copyStep(w.AddU32(w.place, ptx.Int(first)))
+	case ahead:
+		w.copyStep(w.place)
+		w.arrive(1)
+		w.loadQueries()
+	default:
+		w.arrive(0)
+		w.loadQueries()
+	}
+	switch {
+	case rest == 1:
+		w.startOdd()
+	case rest > 1:
+		w.attend(w.lanes, rest, true)
+	default:
+		w.startEmpty()
+	}
+	if steps > 0 {
+		w.loop(steps, first)
+	}
+	w.storeRows(y, firstQuery)
+}
+
+// divideCopies divides copies of rows among the threads: eight neighbours take one chunk of eight rows, which lie in
+// different banks, and the eights of a block different chunks.
+func (w *attentionWriter) divideCopies() {
+	w.row, w.chunk = w.AndB32(w.tid, ptx.Int(7)), w.ShrU32(w.tid, ptx.Int(3))
+	unit := 1 << w.swizzled() // a pass must leave alone the bits that the swizzle changes
+	w.columns = min(w.chunks(), w.threads()/8/unit*unit)
+	for done := 0; done < w.chunks(); done += w.columns {
+		w.passes = append(w.passes, w.SetpU32(ptx.LT, w.chunk, ptx.Int(min(w.columns, w.chunks()-done))))
+	}
+	place := w.MadLoU32(w.row, ptx.Int(w.rowBytes()), w.memory)
+	w.place = w.MadLoU32(w.XorB32(w.chunk, w.swizzle(w.row)), ptx.Int(chunkBytes), place)
+}
+
+// swizzle is what the numbers of a row's chunks are exclusive-ored with. The low three bits of r count.
+func (w *attentionWriter) swizzle(r ptx.B32) ptx.B32 {
+	return w.ShrU32(w.AndB32(r, ptx.Int(7)), ptx.Int(3-w.swizzled()))
+}
+
+// chunkOf is the address of the thread's first chunk in row r.
+func (w *attentionWriter) chunkOf(p Pointer, r ptx.B32) ptx.B64 {
+	return w.MadWideU32(w.chunk, ptx.Int(chunkBytes), p.Row(w.Func, r))
+}
+
+// copyRows copies the thread's chunks of one row to row i of those at offset after place.
+func (w *attentionWriter) copyRow(place ptx.B32, offset, i int, from ptx.B64) {
+	for pass, has := range w.passes {
+		right := pass * w.columns * chunkBytes
+		w.copyChunk(has, place.At(offset+i*w.rowBytes()+right), from.At(right))
+	}
+}
+
+// copyChunk copies 16 bytes where has is true. They are there after arrive.
+func (w *attentionWriter) copyChunk(has ptx.Pred, to ptx.SharedAddr, from ptx.GlobalAddr) {
+	if w.async() {
+		w.When(has).CpAsyncCG(to, from)
+		return
+	}
+	var x [4]ptx.B32
+	for i := range x {
+		x[i] = w.MovB32(ptx.Int(0))
+	}
+	ptx.Into(w.When(has), x[:]...).LdGlobalV4B32(from)
+	w.When(has).StSharedV4B32(to, x)
+}
+
+// commit makes the copies since the last commit a group.
+func (w *attentionWriter) commit() {
+	if w.async() {
+		w.CpAsyncCommitGroup()
+	}
+}
+
+// arrive waits until all threads have come here and made their copies, but for the youngest groups of them.
+func (w *attentionWriter) arrive(groups int) {
+	if w.async() {
+		w.CpAsyncWaitGroup(groups)
+	}
+	w.BarSync(0)
+}
+
+func (w *attentionWriter) copyQueries(q Pointer, first ptx.B32) {
+	start := w.AddU32(w.query, w.row)
+	for i := 0; i < w.rows(); i += 8 {
+		r := w.MinU32(w.AddU32(start, ptx.Int(i)), ptx.Int(w.queries-1))
+		w.copyRow(w.place, w.stage(), i, w.chunkOf(q, w.AddU32(first, r)))
+	}
+}
+
+// copyOdd copies the last key and its value, rows without swizzle.
+func (w *attentionWriter) copyOdd(k, v Pointer, firstKey ptx.B32) {
+	has := w.SetpU32(ptx.LT, w.tid, ptx.Int(w.chunks()))
+	to := w.MadLoU32(w.tid, ptx.Int(chunkBytes), w.memory)
+	last := w.AddU32(firstKey, ptx.Int(w.keys-1))
+	for i, p := range []Pointer{k, v} {
+		from := w.MadWideU32(w.tid, ptx.Int(chunkBytes), p.Row(w.Func, last))
+		w.copyChunk(has, to.At(w.odd()+i*w.rowBytes()), from.At(0))
+	}
+}
+
+// copyRest copies the last keys and their values, rest of them and copies of the last one up to a multiple of 16.
+func (w *attentionWriter) copyRest(k, v Pointer, firstKey ptx.B32, rest int) {
+	start := w.AddU32(w.row, ptx.Int(w.keys-rest))
+	for i := 0; i < roundUp(rest, mmaSize); i += 8 {
+		r := w.AddU32(firstKey, w.MinU32(w.AddU32(start, ptx.Int(i)), ptx.Int(w.keys-1)))
+		w.copyRow(w.place, 0, i, w.chunkOf(k, r))
+		w.copyRow(w.place, 0, w.step+i, w.chunkOf(v, r))
+	}
+}
+
+// copyStep copies the next step of keys and values to place.
+func (w *attentionWriter) copyStep(place ptx.B32) {
+	w.Comment("copy a step of K and V")
+	for i := 0; i < w.step; i += 8 {
+		w.copyRow(place, 0, i, w.k)
+		w.copyRow(place, 0, w.step+i, w.v)
+		ptx.Into(w.Func, w.k).AddU64(w.k, w.kNext)
+		ptx.Into(w.Func, w.v).AddU64(w.v, w.vNext)
+	}
+	w.commit()
+}
+
+// divideMatrices sets up where the lane reads its rows of matrices: lane 16·c+r row r of 16, chunk c of a pair. So
+// ldmatrix.x4 returns rows 0-7 and 8-15 of the first chunk, then of the second.
+func (w *attentionWriter) divideMatrices() {
+	lane := w.AndB32(w.tid, ptx.Int(warpSize-1))
+	w.quad = w.AndB32(lane, ptx.Int(3))
+	row, chunk := w.AndB32(lane, ptx.Int(15)), w.ShrU32(lane, ptx.Int(4))
+	start, swizzle := w.MadLoU32(row, ptx.Int(w.rowBytes()), w.memory), w.swizzle(lane)
+	for pair := range max(1, 1<<w.swizzled()/2) {
+		place := w.XorB32(w.AddU32(chunk, ptx.Int(2*pair)), swizzle)
+		w.lanes = append(w.lanes, w.MadLoU32(place, ptx.Int(chunkBytes), start))
+	}
+}
+
+// pairs is how many pairs of chunks a row has; the last one may be half a pair.
+func (w *attentionWriter) pairs() int { return ceilDiv(w.chunks(), 2) }
+
+// matrices loads the pair'th pair of chunks of the 16 rows that are offset bytes after those of lanes: four matrices, or
+// two of half a pair.
+func (w *attentionWriter) matrices(lanes []ptx.B32, offset, pair int, trans bool) []ptx.B32 {
+	at := lanes[pair%len(lanes)].At(offset + pair/len(lanes)*len(lanes)*2*chunkBytes)
+	half := 2*pair+1 == w.chunks()
+	switch {
+	case half && trans:
+		x := w.LdMatrixX2Trans(at)
+		return x[:]
+	case half:
+		x := w.LdMatrixX2(at)
+		return x[:]
+	case trans:
+		x := w.LdMatrixX4Trans(at)
+		return x[:]
+	}
+	x := w.LdMatrixX4(at)
+	return x[:]
+}
+
+// multiply adds a·b to c, of depth 16 or, with half the registers, 8. A c that is fresh is made of new registers.
+func (w *attentionWriter) multiply(c *[4]ptx.F32, fresh bool, a, b []ptx.B32) {
+	f := ptx.Into(w.Func, c[:]...)
+	if fresh {
+		f, *c = w.Func, [4]ptx.F32{w.zero, w.zero, w.zero, w.zero}
+	}
+	switch half := len(b) == 1; {
+	case w.dtype == tensor.BF16 && half:
+		none := w.MovB32(ptx.Int(0))
+		*c = f.MmaM16N8K16BF16([4]ptx.B32{a[0], a[1], none, none}, [2]ptx.B32{b[0], none}, *c)
+	case w.dtype == tensor.BF16:
+		*c = f.MmaM16N8K16BF16([4]ptx.B32(a), [2]ptx.B32(b), *c)
+	case half:
+		*c = f.MmaM16N8K8F16([2]ptx.B32(a), [1]ptx.B32(b), *c)
+	case w.target < ptx.SM80:
+		w.multiply(c, fresh, a[:2], b[:1])
+		w.multiply(c, false, a[2:], b[1:])
+	default:
+		*c = f.MmaM16N8K16F16([4]ptx.B32(a), [2]ptx.B32(b), *c)
+	}
+}
+
+// loadQueries loads Q's left operands. Afterwards its place in memory is free.
+func (w *attentionWriter) loadQueries() {
+	warp := w.ShrU32(w.tid, ptx.Int(5))
+	var lanes []ptx.B32
+	for _, lane := range w.lanes {
+		lanes = append(lanes, w.MadLoU32(warp, ptx.Int(w.tiles*mmaSize*w.rowBytes()), lane))
+	}
+	for tile := range w.tiles {
+		var q [][]ptx.B32
+		for pair := range w.pairs() {
+			q = append(q, w.matrices(lanes, w.stage()+tile*mmaSize*w.rowBytes(), pair, false))
+		}
+		w.q = append(w.q, q)
+	}
+}
+
+// startOdd makes the odd key the first: m its score, l = 1, O its value.
+func (w *attentionWriter) startOdd() {
+	w.Comment("the odd key: all columns of the product are its score")
+	at := w.MadLoU32(w.quad, ptx.Int(4), w.memory)
+	var k [][]ptx.B32
+	for chunk := range w.chunks() {
+		if chunk%2 == 0 {
+			k = append(k, nil)
+		}
+		k[chunk/2] = append(k[chunk/2], w.LdSharedB32(at.At(w.odd()+chunk*chunkBytes)))
+	}
+	for tile := range w.tiles {
+		var s [4]ptx.F32
+		for pair, k := range k {
+			w.multiply(&s, pair == 0, w.q[tile][pair], k)
+		}
+		for h := range 2 {
+			w.m[tile][h] = w.MulRnF32(s[2*h], w.scale)
+			w.l[tile][h] = w.MovF32(ptx.Float(0.25)) // in each of four lanes
+		}
+	}
+	for chunk := range w.chunks() {
+		lo, hi := unpack(w.Func, w.dtype, w.LdSharedB32(at.At(w.odd()+w.rowBytes()+chunk*chunkBytes)))
+		for tile := range w.tiles {
+			for i, v := range []ptx.F32{lo, hi, lo, hi} {
+				w.o[tile][chunk][i] = w.MovF32(v)
+			}
+		}
+	}
+}
+
+// startEmpty starts before the first key.
+func (w *attentionWriter) startEmpty() {
+	for tile := range w.tiles {
+		for h := range 2 {
+			w.m[tile][h], w.l[tile][h] = w.MovF32(ptx.Float(float32(math.Inf(-1)))), w.MovF32(ptx.Float(0))
+		}
+		for chunk := range w.chunks() {
+			for i := range 4 {
+				w.o[tile][chunk][i] = w.MovF32(ptx.Float(0))
+			}
+		}
+	}
+}
+
+// loop takes the full steps, the first of which lies at offset first of the shared memory.
+func (w *attentionWriter) loop(steps, first int) {
+	if !w.async() {
+		w.For(ptx.Int(0), ptx.Int(steps), ptx.Int(1), func(ptx.B32) {
+			w.BarSync(0) // the step before is no longer needed
+			w.copyStep(w.place)
+			w.arrive(0)
+			w.attend(w.lanes, w.step, false)
+		})
+		return
+	}
+	offset := w.MovB32(ptx.Int(first))
+	w.For(ptx.Int(0), ptx.Int(steps), ptx.Int(1), func(i ptx.B32) {
+		w.arrive(0)
+		next := w.SubU32(ptx.Int(w.stage()), offset)
+		w.If(w.SetpU32(ptx.LT, i, ptx.Int(steps-1)), func() { w.copyStep(w.AddU32(w.place, next)) })
+		var lanes []ptx.B32
+		for _, lane := range w.lanes {
+			lanes = append(lanes, w.AddU32(lane, offset))
+		}
+		w.attend(lanes, w.step, false)
+		ptx.Into(w.Func, offset).MovB32(next)
+	})
+}
+
+// attend takes the keys of a step, of which the first `keys` count, into m, l and O; as the first ones, if so.
+func (w *attentionWriter) attend(lanes []ptx.B32, keys int, first bool) {
+	groups := ceilDiv(keys, mmaSize)
+	w.Comment("S = Q K^T")
+	s := make([][][4]ptx.F32, w.tiles) // [tile][8 keys]
+	for tile := range s {
+		s[tile] = make([][4]ptx.F32, 2*groups)
+	}
+	for group := range groups {
+		for pair := range w.pairs() {
+			k := w.matrices(lanes, group*mmaSize*w.rowBytes(), pair, false)
+			for tile := range w.tiles {
+				for i := range 2 { // matrices i and i+2 are keys 8·i to 8·i+7
+					b := k[i : i+1]
+					if len(k) == 4 {
+						b = []ptx.B32{k[i], k[i+2]}
+					}
+					w.multiply(&s[tile][2*group+i], pair == 0, w.q[tile][pair], b)
+				}
+			}
+		}
+	}
+	p := make([][]ptx.B32, w.tiles)
+	for tile := range w.tiles {
+		p[tile] = w.softmax(tile, s[tile], keys, first)
+	}
+	w.Comment("O += P V")
+	for group := range groups {
+		for pair := range w.pairs() {
+			v := w.matrices(lanes, (w.step+group*mmaSize)*w.rowBytes(), pair, true)
+			for tile := range w.tiles {
+				for i := 0; i < len(v); i += 2 {
+					w.multiply(&w.o[tile][2*pair+i/2], first && group == 0, p[tile][4*group:][:4], v[i:][:2])
+				}
+			}
+		}
+	}
+}
+
+// softmax turns scores s, [8 keys], into P, as left operands, and brings m, l and O up to date.
+func (w *attentionWriter) softmax(tile int, s [][4]ptx.F32, keys int, first bool) []ptx.B32 {
+	w.Comment("softmax of tile %d", tile)
+	for h := range 2 {
+		top := w.MaxF32(s[0][2*h], s[0][2*h+1])
+		for _, x := range s[1:] {
+			top = w.MaxF32(w.MaxF32(top, x[2*h]), x[2*h+1])
+		}
+		top = w.MulRnF32(reduceLanes(w.Func, top, 1, 4, w.MaxF32), w.scale)
+		var alpha ptx.F32
+		if first {
+			w.m[tile][h] = top
+		} else {
+			m := w.m[tile][h]
+			top = w.MaxF32(top, m)
+			alpha = w.Ex2ApproxFtzF32(w.SubRnF32(m, top))
+			ptx.Into(w.Func, m).MovF32(top)
+			for _, o := range w.o[tile] {
+				for _, x := range o[2*h:][:2] {
+					ptx.Into(w.Func, x).MulRnF32(x, alpha)
+				}
+			}
+		}
+		minus := w.NegF32(top)
+		var sums []ptx.F32
+		for n := range s {
+			for i := 2 * h; i < 2*h+2; i++ {
+				s[n][i] = w.mask(8*n+i%2, keys, w.Ex2ApproxFtzF32(w.FmaRnF32(s[n][i], w.scale, minus)))
+			}
+			sums = append(sums, w.AddRnF32(s[n][2*h], s[n][2*h+1]))
+		}
+		for len(sums) > 1 {
+			for i := range len(sums) / 2 {
+				sums[i] = w.AddRnF32(sums[i], sums[len(sums)-1-i])
+			}
+			sums = sums[:ceilDiv(len(sums), 2)]
+		}
+		if first {
+			w.l[tile][h] = sums[0]
+		} else {
+			ptx.Into(w.Func, w.l[tile][h]).FmaRnF32(w.l[tile][h], alpha, sums[0])
+		}
+	}
+	var p []ptx.B32
+	for _, x := range s {
+		p = append(p, pack(w.Func, w.dtype, x[0], x[1]), pack(w.Func, w.dtype, x[2], x[3]))
+	}
+	return p
+}
+
+// mask is p, or 0 if key+2·t is not below keys.
+func (w *attentionWriter) mask(key, keys int, p ptx.F32) ptx.F32 {
+	switch {
+	case key+6 < keys:
+		return p
+	case key >= keys:
+		return w.zero
+	}
+	return w.SelpF32(p, ptx.Float(0), w.SetpU32(ptx.LT, w.quad, ptx.Int(ceilDiv(keys-key, 2))))
+}
+
+// storeRows stores y = O/l, through shared memory so that eights of threads write whole chunks.
+func (w *attentionWriter) storeRows(y Pointer, firstQuery ptx.B32) {
+	w.Comment("y = O/l")
+	w.BarSync(0)
+	lane, warp := w.AndB32(w.tid, ptx.Int(warpSize-1)), w.ShrU32(w.tid, ptx.Int(5))
+	g := w.ShrU32(lane, ptx.Int(2))
+	swizzle := w.MulLoU32(w.swizzle(g), ptx.Int(chunkBytes))
+	row := w.MadLoU32(w.MadLoU32(warp, ptx.Int(w.tiles*mmaSize), g), ptx.Int(w.rowBytes()), w.MadLoU32(w.quad, ptx.Int(4), w.memory))
+	for tile := range w.tiles {
+		for h := range 2 {
+			scale := w.RcpApproxFtzF32(reduceLanes(w.Func, w.l[tile][h], 1, 4, w.AddRnF32))
+			for chunk, o := range w.o[tile] {
+				at := w.AddU32(row, w.XorB32(swizzle, ptx.Int(chunk*chunkBytes)))
+				pair := pack(w.Func, w.dtype, w.MulRnF32(o[2*h], scale), w.MulRnF32(o[2*h+1], scale))
+				w.StSharedB32(at.At(w.stage()+(tile*mmaSize+8*h)*w.rowBytes()), pair)
+			}
+		}
+	}
+	w.BarSync(0)
+	start := w.AddU32(w.query, w.row)
+	for i := 0; i < w.rows(); i += 8 {
+		r := w.AddU32(start, ptx.Int(i))
+		exists := w.SetpU32(ptx.LT, r, ptx.Int(w.queries))
+		to := w.chunkOf(y, w.AddU32(firstQuery, r))
+		for pass, has := range w.passes {
+			w.If(w.AndPred(exists, has), func() {
+				right := pass * w.columns * chunkBytes
+				w.StGlobalV4B32(to.At(right), w.LdSharedV4B32(w.place.At(w.stage()+i*w.rowBytes()+right)))
+			})
+		}
+	}
+}
