@@ -56,6 +56,7 @@ var gemm = register(&Kernel{
 		alpha := max(1, math.Abs(float64(c.Scalars[0])))
 		return tensor.Tolerance{Abs: 8 * (alpha*float64(c.Dims[2]) + 1) * 0x1p-24, Rel: 8*0x1p-24 + 2*roundoff(p.Stream)}
 	},
+	GPU:   &GPU{Burn: []string{"n", "k"}, Launch: launchGEMM, PTX: gemmPTX},
 	Cases: gemmCases(),
 	Random: func(r *rand.Rand) Case {
 		c := Case{Dims: []int{1 + r.IntN(40), 1 + r.IntN(100), 1 + r.IntN(200)}, Scalars: []float32{1}}

@@ -25,11 +25,7 @@ func load(f *ptx.Func, t tensor.DType, base ptx.B64, offset, n int, cache ...ptx
 	var words []ptx.B32
 	switch bytes := n * t.Size(); {
 	case bytes == 2:
-		h := f.LdGlobalB16(base.At(offset), cache...)
-		if t == tensor.F16 {
-			return []ptx.F32{f.CvtF32F16(h)}
-		}
-		return []ptx.F32{f.BitsF32(f.ShlB32(f.CvtU32U16(h), ptx.Int(16)))}
+		return []ptx.F32{widen(f, t, f.LdGlobalB16(base.At(offset), cache...))}
 	case bytes == 4:
 		words = []ptx.B32{f.LdGlobalB32(base.At(offset), cache...)}
 	case bytes == 8:
@@ -110,6 +106,14 @@ func storeF32(f *ptx.Func, base ptx.B64, offset int, x []ptx.F32) {
 	default:
 		panic(fmt.Sprintf("kernels: store of %d f32", len(x)))
 	}
+}
+
+// widen returns a 16-bit value as a float32.
+func widen(f *ptx.Func, t tensor.DType, h ptx.B16) ptx.F32 {
+	if t == tensor.F16 {
+		return f.CvtF32F16(h)
+	}
+	return f.BitsF32(f.ShlB32(f.CvtU32U16(h), ptx.Int(16)))
 }
 
 // unpack widens a pair of 16-bit values.
