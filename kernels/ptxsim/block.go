@@ -81,7 +81,7 @@ const maxTurn = 256
 // arrive releases the barrier that w waits at if w is the last that it waits for.
 func (b *block) arrive(w *warp) {
 	id, need := w.waits.imm[0], len(b.warps)
-	counted := len(w.waits.args) > 0
+	counted := len(w.waits.imm) > 1
 	if counted {
 		need = w.waitThreads / 32
 	}

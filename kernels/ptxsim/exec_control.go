@@ -262,48 +262,15 @@ func buildBarrier(_ *loader, i *inst, _ *ptx.Op) error {
 			return false
 		}
 		w.waitThreads = w.Block[0] * w.Block[1] * w.Block[2]
-		if len(i.args) > 0 {
-			w.waitThreads = w.barrierCount(i)
+		if len(i.imm) > 1 {
+			w.waitThreads = int(i.imm[1])
+			if w.waitThreads%32 != 0 || w.waitThreads > 32*len(w.warps) {
+				w.fail(lane, Undefined, "a barrier of %d threads: it must be a multiple of 32 and at most the block's %d", w.waitThreads, 32*len(w.warps))
+			}
 		}
 		w.waits = i
 		g.pc++
 		return true
 	}
 	return nil
-}
-
-// barrierCount is the number of threads that i waits for.
-func (w *warp) barrierCount(i *inst) int {
-	n := w.reg[i.args[0]]
-	for m := w.live; m != 0; m &= m - 1 {
-		if l := bits.TrailingZeros32(m); n[l] != n[w.firstLane()] || n[l] == 0 || n[l]%32 != 0 || int(n[l]) > 32*len(w.warps) {
-			w.fail(l, Undefined, "a barrier of %d threads: it must be a multiple of 32, the same in all lanes, and at most the block", n[l])
-		}
-	}
-	return int(n[w.firstLane()])
-}
-
-// buildLop3 is any logic function of three operands, bit by bit: bit 4x+2y+z of the constant is its value for x, y, z.
-func buildLop3(_ *loader, i *inst, _ *ptx.Op) error {
-	table := i.imm[0]
-	i.run, i.value = runValue, func(d, a, b, c, _ *lanes) {
-		for l := range d {
-			var x uint64
-			for n := range 8 {
-				if table>>n&1 != 0 {
-					x |= bitsAre(a[l], n&4) & bitsAre(b[l], n&2) & bitsAre(c[l], n&1)
-				}
-			}
-			d[l] = uint64(uint32(x))
-		}
-	}
-	return nil
-}
-
-// bitsAre returns x if the bits asked for are ones, and its complement if they are zeros.
-func bitsAre(x uint64, ones int) uint64 {
-	if ones != 0 {
-		return x
-	}
-	return ^x
 }

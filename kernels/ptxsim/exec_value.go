@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 
+	"vith/kernels/ptx"
 	"vith/kernels/tensor"
 )
 
@@ -430,4 +431,29 @@ func packU8(a, b, c uint32) uint32 {
 func packS8(a, b, c uint32) uint32 {
 	at := func(x uint32) uint32 { return uint32(uint8(min(max(int32(x), math.MinInt8), math.MaxInt8))) }
 	return c<<16 | at(a)<<8 | at(b)
+}
+
+// buildLop3 is any logic function of three operands, bit by bit: bit 4x+2y+z of the constant is its value for x, y, z.
+func buildLop3(_ *loader, i *inst, _ *ptx.Op) error {
+	table := i.imm[0]
+	i.run, i.value = runValue, func(d, a, b, c, _ *lanes) {
+		for l := range d {
+			var x uint64
+			for n := range 8 {
+				if table>>n&1 != 0 {
+					x |= bitsAre(a[l], n&4) & bitsAre(b[l], n&2) & bitsAre(c[l], n&1)
+				}
+			}
+			d[l] = uint64(uint32(x))
+		}
+	}
+	return nil
+}
+
+// bitsAre has a one where x has a one, or, for ones equal to 0, a zero.
+func bitsAre(x uint64, ones int) uint64 {
+	if ones != 0 {
+		return x
+	}
+	return ^x
 }

@@ -140,12 +140,26 @@ func check(t *testing.T, name, imm string, want func(x [4]uint64) uint64, from .
 	}
 }
 
-// tested collects the names that the tests of this file evaluate.
+// tested collects the names that check evaluates.
 var tested = map[string]bool{}
+
+func TestValues(t *testing.T) {
+	testIntegers(t)
+	testBits(t)
+	testCompareAndSelect(t)
+	testFloats(t)
+	testConversions(t)
+	testHalfPairs(t)
+	for name := range values {
+		if !tested[name] {
+			t.Errorf("no test evaluates %s", name)
+		}
+	}
+}
 
 func fl(x uint64) float32 { return math.Float32frombits(uint32(x)) }
 
-func TestIntegers(t *testing.T) {
+func testIntegers(t *testing.T) {
 	i, long := edgeInts, append([]uint64{1 << 32, 1 << 63, math.MaxUint64}, edgeInts...)
 	u32 := func(name string, f func(a, b, c uint32) uint32, n int) {
 		t.Helper()
@@ -206,7 +220,7 @@ func TestIntegers(t *testing.T) {
 	u64("rem.s32", func(x [4]uint64) uint64 { return uint64(signed(x[0])%signed(x[1])) & math.MaxUint32 }, i, nonzero)
 }
 
-func TestBits(t *testing.T) {
+func testBits(t *testing.T) {
 	i, long := edgeInts, append([]uint64{1 << 32, 1 << 63, 0x123456789abcdef0, math.MaxUint64}, edgeInts...)
 	const m = math.MaxUint32
 	for name, f := range map[string]func(x, y uint64) uint64{
@@ -274,7 +288,7 @@ func TestBits(t *testing.T) {
 	}, append([]uint64{0x81c243f4}, i...), append([]uint64{0x05a687e8}, i...), []uint64{0x3210, 0x7654, 0x0000, 0x5140, 0xfedc, 0x8a9b})
 }
 
-func TestCompareAndSelect(t *testing.T) {
+func testCompareAndSelect(t *testing.T) {
 	holds := map[string]func(a, b float64) bool{
 		"eq": func(a, b float64) bool { return a == b },
 		"ne": func(a, b float64) bool { return a < b || a > b },
@@ -311,7 +325,7 @@ func TestCompareAndSelect(t *testing.T) {
 	check(t, "cvta.to.global.u64", "", func(x [4]uint64) uint64 { return x[0] }, long)
 }
 
-func TestFloats(t *testing.T) {
+func testFloats(t *testing.T) {
 	e := edgeFloats
 	nan := func(x float32) uint64 {
 		if x != x {
@@ -372,7 +386,7 @@ func TestFloats(t *testing.T) {
 	check(t, "fma.rn.f32", "", func(x [4]uint64) uint64 { return nan(exactFMA(fl(x[0]), fl(x[1]), fl(x[2]))) }, e, e, e)
 }
 
-func TestConversions(t *testing.T) {
+func testConversions(t *testing.T) {
 	i, e := edgeInts, edgeFloats
 	long := append([]uint64{1 << 32, 0x1_0000_0001, math.MaxUint64}, i...)
 	check(t, "cvt.u64.u32", "", func(x [4]uint64) uint64 { return x[0] }, i)
@@ -453,7 +467,7 @@ func TestConversions(t *testing.T) {
 	}, i, i, i)
 }
 
-func TestHalfPairs(t *testing.T) {
+func testHalfPairs(t *testing.T) {
 	var pairs []uint64
 	for n, x := range edgeHalves {
 		pairs = append(pairs, x|edgeHalves[(n*7+3)%len(edgeHalves)]<<16)
@@ -500,14 +514,6 @@ func TestHalfPairs(t *testing.T) {
 			check(t, "add.rn.f16x2", "", both(func(x [3]uint16) uint16 { return round(at(x[0]) + at(x[1])) }), pairs, pairs)
 			check(t, "sub.rn.f16x2", "", both(func(x [3]uint16) uint16 { return round(at(x[0]) - at(x[1])) }), pairs, pairs)
 			check(t, "mul.rn.f16x2", "", both(func(x [3]uint16) uint16 { return round(at(x[0]) * at(x[1])) }), pairs, pairs)
-		}
-	}
-}
-
-func TestEveryValueHasATest(t *testing.T) {
-	for name := range values {
-		if !tested[name] {
-			t.Errorf("no test evaluates %s", name)
 		}
 	}
 }
