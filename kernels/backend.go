@@ -17,6 +17,7 @@ type Caps struct {
 	Precisions  []Precision  // of calls
 	Activations []Activation // that gemm applies by itself
 	Residual    bool         // gemm adds a residual
+	EmbedNorm   bool         // embed and the two layernorms after it are one kernel
 	// Pitch is the distance in elements between rows of a scratch buffer of cols elements, at least cols.
 	Pitch func(cols, size int) int
 }

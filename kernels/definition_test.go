@@ -16,16 +16,20 @@ func matrix(rows, cols int, x ...float64) tensor.Matrix {
 }
 
 // apply runs a definition on small operands and compares with values computed by hand or from closed forms.
-func apply(t *testing.T, k *Kernel, a Args, want tensor.Matrix) {
+func apply(t *testing.T, k *Kernel, a Args, want ...tensor.Matrix) {
 	t.Helper()
 	if err := k.Check(a.Dims); err != nil {
 		t.Error(err)
 		return
 	}
-	a.Out = []tensor.Matrix{tensor.NewMatrix(tensor.F32, want.Rows, want.Cols)}
+	for _, w := range want {
+		a.Out = append(a.Out, tensor.NewMatrix(tensor.F32, w.Rows, w.Cols))
+	}
 	k.Host(a)
-	if err := tensor.Compare(a.Out[0], want, tensor.Tolerance{Abs: 1e-7, Rel: 1e-6}); err != nil {
-		t.Errorf("%s%v: %v", k.Name, a.Dims, err)
+	for i, w := range want {
+		if err := tensor.Compare(a.Out[i], w, tensor.Tolerance{Abs: 1e-7, Rel: 1e-6}); err != nil {
+			t.Errorf("%s%v: output %s: %v", k.Name, a.Dims, k.Out[i].Name, err)
+		}
 	}
 }
 
@@ -55,6 +59,13 @@ func TestDefinitions(t *testing.T) {
 	// One image of two patches, then a second.
 	apply(t, embed, Args{In: list{matrix(4, 1, 1, 2, 3, 4), matrix(1, 1, 10), matrix(3, 1, 100, 200, 300)}, Dims: []int{2, 3, 1}},
 		matrix(6, 1, 110, 201, 302, 110, 203, 304))
+
+	// Sums 1 3 (the class token's) and 4 10 become -1/2 1/2 with ε = 3 and -1 1 without; β takes them to 0 1 and -1/2 3/2.
+	// The second normalisation gives -1 1 each, scaled by 1 and 10.
+	apply(t, embedNorm, Args{In: list{matrix(1, 2, 3, 8), matrix(1, 2, 0, 1), matrix(2, 2, 1, 2, 1, 2),
+		matrix(1, 2, 1, 1), matrix(1, 2, 0.5, 0.5), matrix(1, 2, 1, 10), matrix(1, 2, 0, 0)},
+		Dims: []int{1, 2, 2}, Scalars: []float32{3, 0}},
+		matrix(2, 2, 0, 1, 0.5-3/math.Sqrt(12), 0.5+3/math.Sqrt(12)), matrix(2, 2, -1, 10, -1, 10))
 
 	// A 5x5 image of which pixel (y, x) is 25·c + 5·y + x in channel c: four 2x2 patches, the last row and column left out.
 	pixels := tensor.NewMatrix(tensor.U8, 1, 75)

@@ -23,7 +23,7 @@ var embed = register(&Kernel{
 		{Name: "class", Kind: Parameters, Shape: func(d []int) (int, int) { return 1, d[2] }, Constant: true},
 		{Name: "position", Kind: Parameters, Shape: func(d []int) (int, int) { return d[1], d[2] }, Constant: true},
 	},
-	Out:     []Operand{{Name: "y", Kind: Stream, Shape: func(d []int) (int, int) { return d[0] * d[1], d[2] }}},
+	Out:     []Operand{{Name: "y", Kind: Stream, Shape: tokenRows}},
 	Accepts: func(d []int) error { return atLeast("tokens", d[1], 2) },
 	FLOPs:   func(d []int) int64 { return int64(d[0]) * int64(d[1]) * int64(d[2]) },
 	Host: func(a Args) {
@@ -67,7 +67,7 @@ func embedPTX(f *ptx.Func, s Spec, p Params) {
 	t, tokens := s.tile(s.Dims[2], s.Precision.Stream.Size()), s.Dims[1]
 	row, col := t.place(f, f.MulLoU32(p.Dims[0], ptx.Int(tokens)))
 	e := embeddings{patches: p.In[0], class: p.In[1], position: p.In[2], kind: s.Precision.Stream, tokens: tokens}
-	t.store(f, e.kind, p.Out[0].Row(f, row), col, e.row(f, row, t.runs*t.vector,
+	t.store(f, e.kind, p.Out[0].Row(f, row), col, e.row(f, row,
 		func(kind tensor.DType, row ptx.B64) []ptx.F32 { return t.load(f, kind, row, col, ptx.NC) }))
 }
 
@@ -79,24 +79,18 @@ type embeddings struct {
 	tokens int
 }
 
-// row is a thread's part, n values, of a row of embed's result. load reads that part of a row.
-func (e embeddings) row(f *ptx.Func, row ptx.B32, n int, load func(kind tensor.DType, row ptx.B64) []ptx.F32) []ptx.F32 {
+// row is a thread's part of a row of embed's result. load reads that part of a row.
+func (e embeddings) row(f *ptx.Func, row ptx.B32, load func(kind tensor.DType, row ptx.B64) []ptx.F32) []ptx.F32 {
 	image, token := divide(f, row, e.tokens)
-	x := make([]ptx.F32, n)
-	for i := range x {
-		x[i] = f.MovF32(ptx.Float(0))
-	}
-	set := func(values []ptx.F32) {
-		for i, v := range values {
-			ptx.Into(f, x[i]).MovF32(v)
-		}
-	}
+	var x []ptx.F32
 	f.IfElse(f.SetpU32(ptx.EQ, token, ptx.Int(0)), func() {
-		set(load(tensor.F32, e.class.Address))
+		x = load(tensor.F32, e.class.Address)
 	}, func() {
 		// Each image before this one and this one have a row less among the patches.
 		patch := f.SubU32(f.SubU32(row, image), ptx.Int(1))
-		set(load(e.kind, e.patches.Row(f, patch)))
+		for i, v := range load(e.kind, e.patches.Row(f, patch)) {
+			ptx.Into(f, x[i]).MovF32(v)
+		}
 	})
 	for i, v := range load(tensor.F32, e.position.Row(f, token)) {
 		x[i] = f.AddRnF32(x[i], v)

@@ -61,7 +61,7 @@ func (p *Program) L2Norm(x Buf) Buf {
 
 func l2normPTX(f *ptx.Func, s Spec, p Params) {
 	t := s.Precision.Type(Stream)
-	row := warpNumber(f, p.Dims[0])
+	row := warpNumber(f, rowBlocks, p.Dims[0])
 	r := rowOf(f, s, s.Dims[1], t.Size())
 	x, y := p.In[0].Row(f, row), p.Out[0].Row(f, row)
 	times := func(v []ptx.F32, scale ptx.F32) []ptx.F32 {

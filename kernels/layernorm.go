@@ -94,7 +94,7 @@ func (p *Program) LayerNorm(x Buf, gamma, beta *Weight, epsilon float32, t tenso
 
 func layernormPTX(f *ptx.Func, s Spec, p Params) {
 	from, to := s.Precision.Type(Stream), s.Precision.Type(Activations)
-	row := warpNumber(f, p.Dims[0])
+	row := warpNumber(f, rowBlocks, p.Dims[0])
 	r := rowOf(f, s, s.Dims[1], max(from.Size(), to.Size()))
 	x, y := p.In[0].Row(f, row), p.Out[0].Row(f, row)
 	gamma, beta, epsilon := p.In[1].Address, p.In[2].Address, p.Scalars[0]

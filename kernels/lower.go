@@ -3,16 +3,21 @@ package kernels
 import "slices"
 
 // Lower returns p as a backend with these capabilities runs it: an activation and an addition that follow a gemm are
-// folded into it where the backend has them, buffers that no call touches any more are dropped, and scratch rows get
-// the backend's pitch. p is unchanged. The error is p.Err().
+// folded into it where the backend has them, and embed with the layernorms that follow it; buffers that no call touches
+// any more are dropped, and scratch rows get the backend's pitch. p is unchanged. The error is p.Err().
 func Lower(p *Program, caps Caps) (*Program, error) {
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	l := &Program{Bufs: slices.Clone(p.Bufs), Calls: slices.Clone(p.Calls)}
 	for i := 0; i < len(l.Calls); i++ {
-		if l.Calls[i].Kernel == gemm {
+		switch l.Calls[i].Kernel {
+		case gemm:
 			i -= l.fuse(i, caps)
+		case embed:
+			if caps.EmbedNorm {
+				l.fuseNorms(i)
+			}
 		}
 	}
 	l.compact()
@@ -66,6 +71,33 @@ func (p *Program) fuse(i int, caps Caps) (removed int) {
 	p.Calls[j] = g
 	p.Calls = slices.Delete(p.Calls, i, i+1)
 	return 1
+}
+
+// fuseNorms folds into embed i the layernorm that alone reads its result, and the first one that reads that one's: both
+// results stay, as others may read them, too.
+func (p *Program) fuseNorms(i int) {
+	e := p.Calls[i]
+	j := p.soleReader(e.Out[0])
+	if j < 0 || p.Calls[j].Kernel != layernorm || p.Bufs[e.Out[0].ID].Role != Scratch {
+		return
+	}
+	pre := p.Calls[j]
+	x := pre.Out[0]
+	k := slices.IndexFunc(p.Calls, func(c Call) bool { return c.Kernel == layernorm && c.In[0] == x })
+	if k < 0 || p.typeOf(x) != e.Precision.Stream || embedNorm.Check(e.Dims) != nil {
+		return
+	}
+	norm := p.Calls[k]
+	p.Calls[i] = Call{
+		Kernel:    embedNorm,
+		In:        slices.Concat(e.In, pre.In[1:], norm.In[1:]),
+		Out:       []Buf{x, norm.Out[0]},
+		Dims:      e.Dims,
+		Scalars:   slices.Concat(pre.Scalars, norm.Scalars),
+		Precision: norm.Precision,
+	}
+	p.Calls = slices.Delete(p.Calls, k, k+1)
+	p.Calls = slices.Delete(p.Calls, j, j+1)
 }
 
 // soleReader is the only call that reads y's buffer, and reads it as the whole of y, or -1.

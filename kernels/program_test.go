@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +74,63 @@ func TestLower(t *testing.T) {
 	if text(t, p) != before {
 		t.Error("Lower changed its argument")
 	}
+}
+
+// tower is the beginning of one, of 2 images in 3 patches, to the first block's normalisation and a sum with the stream.
+// change may write more before the end.
+func tower(change func(p *Program, embeddings, x Buf)) *Program {
+	p := NewProgram()
+	vector := func(key string) *Weight { return constant(key, 1, 8) }
+	e := p.Embed(p.Input("patches", tensor.F16, 6, 8), p.Weight(vector("class")), p.Weight(constant("position", 4, 8)), 2)
+	x := p.LayerNorm(e, vector("pre.weight"), vector("pre.bias"), 1e-5, tensor.F16)
+	change(p, e, x)
+	y := p.LayerNorm(x, vector("ln.weight"), vector("ln.bias"), 1e-6, tensor.F32)
+	p.Output(p.Add(x, p.Cast(y, tensor.F16)))
+	return p
+}
+
+func TestLowerEmbedNorm(t *testing.T) {
+	p, err := Lower(tower(func(*Program, Buf, Buf) {}), Caps{EmbedNorm: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `0	pre, ln = embed_norm[2 4 8] (patches, class, position, pre.weight, pre.bias, ln.weight, ln.bias)
+1	ln.f16 = cast[8 8] (ln)
+2	ln.f16+pre = add[8 8] (pre, ln.f16)
+`
+	if got := text(t, p); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if c := p.Calls[0]; !slices.Equal(c.Scalars, []float32{1e-5, 1e-6}) || c.Precision != (Precision{tensor.F32, tensor.F16}) {
+		t.Errorf("epsilons %v in %v", c.Scalars, c.Precision)
+	}
+	f := func(why string, caps Caps, p *Program) {
+		t.Helper()
+		l, err := Lower(p, caps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := text(t, l), text(t, p); got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", why, got, want)
+		}
+	}
+	f("a backend without it", Caps{}, tower(func(*Program, Buf, Buf) {}))
+	f("the sum is read twice", Caps{EmbedNorm: true}, tower(func(p *Program, e, _ Buf) { p.Add(e, e) }))
+	f("the sum is an output", Caps{EmbedNorm: true}, tower(func(p *Program, e, _ Buf) { p.Output(e) }))
+	f("normalised to another type", Caps{EmbedNorm: true}, func() *Program {
+		p := NewProgram()
+		e := p.Embed(p.Input("patches", tensor.F16, 6, 8), p.Weight(constant("class", 1, 8)), p.Weight(constant("position", 4, 8)), 2)
+		x := p.LayerNorm(e, constant("g", 1, 8), constant("b", 1, 8), 1e-5, tensor.F32)
+		p.Output(p.LayerNorm(x, constant("g", 1, 8), constant("b", 1, 8), 1e-5, tensor.F32))
+		return p
+	}())
+	f("the stream is normalised in part", Caps{EmbedNorm: true}, func() *Program {
+		p := NewProgram()
+		e := p.Embed(p.Input("patches", tensor.F16, 6, 8), p.Weight(constant("class", 1, 8)), p.Weight(constant("position", 4, 8)), 2)
+		x := p.LayerNorm(e, constant("g", 1, 8), constant("b", 1, 8), 1e-5, tensor.F16)
+		p.Output(p.LayerNorm(x.Every(4), constant("g", 1, 8), constant("b", 1, 8), 1e-5, tensor.F16))
+		return p
+	}())
 }
 
 // TestLowerKeeps lists results that must not be folded away.

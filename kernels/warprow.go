@@ -9,7 +9,7 @@ import (
 
 const (
 	rowWarps  = 4  // of a block, each with a row
-	rowBlocks = 5  // of a multiprocessor, at least: 640 threads of up to 96 registers
+	rowBlocks = 5  // of a multiprocessor, at least, for layernorm and l2norm: 640 threads of up to 96 registers
 	laneHeld  = 64 // elements that a lane holds in registers, at most
 	// maxHeld is the longest row that a warp holds in registers.
 	maxHeld = laneHeld * warpSize
@@ -52,10 +52,11 @@ func launchRows(rows int) Geometry {
 	return Geometry{Grid: [3]int{(rows + rowWarps - 1) / rowWarps, 1, 1}, Block: [3]int{rowWarps * warpSize, 1, 1}}
 }
 
-// warpNumber is the number of the warp, of those launched by launchRows. The warps from n on end here.
-func warpNumber(f *ptx.Func, n ptx.B32) ptx.B32 {
+// warpNumber is the number of the warp, of those launched by launchRows, of which blocks shall run on a multiprocessor.
+// The warps from n on end here.
+func warpNumber(f *ptx.Func, blocks int, n ptx.B32) ptx.B32 {
 	f.MaxNTID(rowWarps*warpSize, 1, 1)
-	f.MinNCTAPerSM(rowBlocks)
+	f.MinNCTAPerSM(blocks)
 	w := f.MadLoU32(f.Special(ptx.CTAIdX), ptx.Int(rowWarps), f.ShrU32(f.Special(ptx.TidX), ptx.Int(5)))
 	f.When(f.SetpU32(ptx.GE, w, n)).Ret()
 	return w
