@@ -17,6 +17,8 @@ type Interpreter struct {
 	Seed         uint64 // of schedules and of the errors of approximate instructions
 	Accumulation ptxsim.Accumulation
 
+	rewrite func(text string) string // plants a fault, in tests of the harness
+
 	mu      sync.Mutex
 	memory  *ptxsim.Memory
 	weights map[*kernels.Weight]uint64
@@ -83,6 +85,9 @@ func (g *Interpreter) Load(p *kernels.Program) (kernels.Runner, error) {
 		key := text{c.Kernel, spec}
 		if g.texts[key] == nil {
 			module, err := c.Kernel.Assemble(spec)
+			if err == nil && g.rewrite != nil {
+				module, err = ptx.Parse(g.rewrite(module.Text()))
+			}
 			if err != nil {
 				return nil, err
 			}
