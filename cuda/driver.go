@@ -50,7 +50,8 @@ type DeviceInfo struct {
 }
 
 // A Device is an open GPU. Its methods act in the device's context and belong on one OS thread: the goroutine locks
-// itself to its thread and calls SetCurrent first. They are not safe for concurrent use.
+// itself to its thread and calls SetCurrent first. They are not safe for concurrent use, but for EventSynchronize: a
+// second thread, on which SetCurrent was called, may wait there while the first goes on.
 //
 // Copies and launches return when they are queued, unless said otherwise; memory given to them must stay valid until
 // their stream has passed them. After an error that Sticky reports, every further call fails alike.
@@ -145,6 +146,7 @@ const (
 	ErrECCUncorrectable  Status = 214
 	ErrInvalidPTX        Status = 218
 	ErrUnsupportedPTX    Status = 222
+	ErrInvalidHandle     Status = 400
 	ErrNotFound          Status = 500
 	ErrNotReady          Status = 600
 	ErrIllegalAddress    Status = 700
@@ -162,7 +164,7 @@ var statusNames = map[Status]string{
 	ErrNoDevice: "CUDA_ERROR_NO_DEVICE", ErrInvalidDevice: "CUDA_ERROR_INVALID_DEVICE",
 	ErrInvalidContext: "CUDA_ERROR_INVALID_CONTEXT", ErrECCUncorrectable: "CUDA_ERROR_ECC_UNCORRECTABLE",
 	ErrInvalidPTX: "CUDA_ERROR_INVALID_PTX", ErrUnsupportedPTX: "CUDA_ERROR_UNSUPPORTED_PTX_VERSION",
-	ErrNotFound: "CUDA_ERROR_NOT_FOUND", ErrNotReady: "CUDA_ERROR_NOT_READY",
+	ErrInvalidHandle: "CUDA_ERROR_INVALID_HANDLE", ErrNotFound: "CUDA_ERROR_NOT_FOUND", ErrNotReady: "CUDA_ERROR_NOT_READY",
 	ErrIllegalAddress: "CUDA_ERROR_ILLEGAL_ADDRESS", ErrLaunchResources: "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES",
 	ErrLaunchTimeout: "CUDA_ERROR_LAUNCH_TIMEOUT", ErrMisalignedAddress: "CUDA_ERROR_MISALIGNED_ADDRESS",
 	ErrLaunchFailed: "CUDA_ERROR_LAUNCH_FAILED", ErrNotSupported: "CUDA_ERROR_NOT_SUPPORTED", ErrUnknown: "CUDA_ERROR_UNKNOWN",
@@ -191,14 +193,19 @@ func (s Status) Sticky() bool {
 type CallError struct {
 	Call   string // "cuLaunchKernel"
 	Detail string // what with: a kernel and its geometry, a size; the compiler's log
+	Name   string // the library's own name of the status, if it told one
 	Status Status
 }
 
 func (e *CallError) Error() string {
-	if e.Detail == "" {
-		return fmt.Sprintf("cuda: %s: %v", e.Call, e.Status)
+	name := e.Name
+	if name == "" {
+		name = e.Status.Error()
 	}
-	return fmt.Sprintf("cuda: %s %s: %v", e.Call, e.Detail, e.Status)
+	if e.Detail == "" {
+		return fmt.Sprintf("cuda: %s: %s", e.Call, name)
+	}
+	return fmt.Sprintf("cuda: %s %s: %s", e.Call, e.Detail, name)
 }
 
 func (e *CallError) Unwrap() error { return e.Status }
