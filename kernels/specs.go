@@ -61,6 +61,22 @@ func (k *Kernel) caseSpecs(t ptx.Target, c Case) ([]Spec, error) {
 	return list, nil
 }
 
+// largestCase is the case of the largest product of sizes: the real one.
+func (k *Kernel) largestCase() Case {
+	var largest Case
+	most := 0
+	for _, c := range k.Cases {
+		n := 1
+		for _, d := range c.Dims {
+			n *= d
+		}
+		if n > most && !c.Refused {
+			largest, most = c, n
+		}
+	}
+	return largest
+}
+
 // distinct is p with the types of kinds that no operand of k has set to those of the other kind, as Program's methods
 // set them.
 func (k *Kernel) distinct(p Precision) Precision {
