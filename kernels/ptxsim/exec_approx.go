@@ -63,20 +63,26 @@ func runApprox(w *warp, i *inst, active uint32) {
 		l := bits.TrailingZeros32(m)
 		if a.half {
 			lo, hi := half.from(uint16(x[l])), half.from(uint16(x[l]>>16))
-			d[l] = uint64(half.round(a.eval(w.grid, lo, 0, 0x1p-12))) | uint64(half.round(a.eval(w.grid, hi, 0, 0x1p-12)))<<16
+			d[l] = uint64(half.round(a.eval(w.Launch, lo, 0, halfRounding))) | uint64(half.round(a.eval(w.Launch, hi, 0, halfRounding)))<<16
 			continue
 		}
-		d[l] = fbits(a.flush(float32(a.eval(w.grid, a.flush(f(x, l)), a.flush(f(y, l)), 0x1p-24))))
+		d[l] = fbits(a.flush(float32(a.eval(w.Launch, a.flush(f(x, l)), a.flush(f(y, l)), floatRounding))))
 	}
 }
 
-// eval returns the value with its error, for a result whose rounding has a relative error of up to the one given.
-func (a *approximation) eval(g *grid, x, y float32, rounding float64) float64 {
+// The largest relative errors of rounding to f32 and f16.
+const (
+	floatRounding = 0x1p-24
+	halfRounding  = 0x1p-11
+)
+
+// eval returns the value with its error, of which it leaves a part to the rounding of the result.
+func (a *approximation) eval(how *Launch, x, y float32, rounding float64) float64 {
 	z := a.of(float64(x), float64(y))
-	if g.Exact || z == 0 || math.IsInf(z, 0) || z != z || x == 0 {
+	if how.Exact || z == 0 || math.IsInf(z, 0) || z != z || x == 0 {
 		return z
 	}
-	e := errorOf(g.Seed, math.Float32bits(x), math.Float32bits(y))
+	e := errorOf(how.Seed, math.Float32bits(x), math.Float32bits(y))
 	if a.absolute != 0 && 0.5 <= x && x <= 2 {
 		return z + e*(a.absolute-math.Abs(z)*rounding)
 	}
