@@ -5,9 +5,9 @@ import (
 	"vith/kernels/tensor"
 )
 
-// How gemm runs on a GPU. A block of threads computes a tile of 128 x 128 results. It goes through k in slabs: 128
-// consecutive bytes of each of its 128 rows of x and 128 rows of w, which lie in shared memory while their products are
-// added up in registers. The next slabs are on their way meanwhile.
+// How gemm runs on a GPU. A block of threads computes a tile of 128 x 128 results. It goes through k in slabs: 128 bytes
+// of each of its 128 rows of x and 128 rows of w, which lie in shared memory while their products are added up in
+// registers. The next slabs are on their way meanwhile.
 //
 // A slab is 32 KiB of shared memory: the rows of x, then those of w, 128 bytes each. A row is 8 chunks of 16 bytes, and
 // chunk c of row r lies in place c xor (r mod 8):
@@ -18,14 +18,16 @@ import (
 //	…
 //
 // A place is 4 of the 32 banks, so that neither the same chunk of 8 consecutive rows nor all chunks of a row use a bank
-// twice: the first is how slabs are read, the second how they are filled.
+// twice: the first is how slabs are read, the second how they are filled. Slabs start at multiples of 128 bytes, so the
+// xor may be done on an address.
 //
-// Of threads T, thread t brings chunk t mod 8 of the rows t/8, t/8 + T/8, t/8 + 2·T/8, … of x and of w: 8 threads read
-// 128 consecutive bytes. What lies beyond the last row or beyond k is not read and becomes zero.
+// Of T threads, thread t brings chunk t mod 8 of the rows t/8, t/8 + T/8, t/8 + 2·T/8, … of x and of w: 8 threads read
+// consecutive bytes. What lies beyond the last row or beyond k is not read and becomes zero.
 //
-// Three inner products share this: on tensor cores with slabs that cp.async brings; on those of sm_75, which has no
-// cp.async, with slabs that pass through registers (both in gemm_mma.go); and fused multiply-adds in float32
-// (gemm_ffma.go), for float32 and for what tensor cores do not take. Operands of 8 bits would have the same slabs.
+// Three ways share this: tensor cores with slabs that cp.async brings; those of sm_75, which has no cp.async, with slabs
+// that pass through registers (both in gemm_mma.go); and multiply-adds in float32 (gemm_ffma.go), for float32 and for
+// what tensor cores do not take: any sizes and alignment, widened on the way to shared memory. Operands of 8 bits would
+// have the same slabs, of twice as many elements.
 const (
 	gemmTile    = 128                 // rows and columns of a block's results
 	gemmLine    = 128                 // bytes of a row in a slab
@@ -55,14 +57,14 @@ func planGEMM(s Spec) gemmPlan {
 	case s.Target < ptx.SM80:
 		p.async, p.stages = false, 2
 	}
-	p.slabs = tiles(k, gemmPlaces*p.chunk)
+	p.slabs = ceilDiv(k, gemmPlaces*p.chunk)
 	return p
 }
 
 func launchGEMM(s Spec, d []int) Geometry {
 	p := planGEMM(s)
 	return Geometry{
-		Grid:   [3]int{tiles(d[0], gemmTile) * tiles(d[1], gemmTile), 1, 1},
+		Grid:   [3]int{ceilDiv(d[0], gemmTile) * ceilDiv(d[1], gemmTile), 1, 1},
 		Block:  [3]int{p.threads, 1, 1},
 		Shared: p.stages * gemmSlab,
 	}
@@ -82,8 +84,8 @@ type gemmBlock struct {
 	from, to ptx.B32 // bytes from there to the slab that is read, and to the one that is filled
 
 	x, w    gemmRows
-	element ptx.B32     // of a row: the first of the thread's next chunk
-	chunks  [][]ptx.F32 // on their way through registers
+	element ptx.B32      // of a row: the first of the thread's next chunk
+	fetched [][4]ptx.F32 // chunks on their way through registers
 }
 
 func gemmPTX(f *ptx.Func, s Spec, p Params) {
@@ -101,8 +103,8 @@ func gemmPTX(f *ptx.Func, s Spec, p Params) {
 	}
 }
 
-// maxGEMMBand is the most tiles side by side in a band. The blocks that run at a time, one or two for each of the some
-// hundred multiprocessors, should cover a square of tiles, because their rows and columns of it come from L2.
+// maxGEMMBand is the most tiles side by side in a band. The blocks that run at a time, some hundred, should cover about a
+// square of tiles: then the fewest rows of x and w are read from L2 by all of them.
 const maxGEMMBand = 10
 
 // tile sets where the block's tile starts. Tiles are numbered in bands of columns, along the rows of tiles in a band.
@@ -110,9 +112,9 @@ func (g *gemmBlock) tile() {
 	f := g.f
 	f.Comment("the tile of y")
 	id := f.Special(ptx.CTAIdX)
-	columns := tiles(g.n, gemmTile)
-	bands := tiles(columns, maxGEMMBand)
-	width := tiles(columns, bands)
+	columns := ceilDiv(g.n, gemmTile)
+	bands := ceilDiv(columns, maxGEMMBand)
+	width := ceilDiv(columns, bands)
 	first, wide := ptx.Int(0), ptx.Int(width)
 	if bands > 1 {
 		rows := f.ShrU32(f.AddU32(g.p.Dims[0], ptx.Int(gemmTile-1)), ptx.Int(7))
@@ -137,6 +139,9 @@ type gemmRows struct {
 	place ptx.B32 // of its chunk of its first row, in the first slab
 }
 
+// ragged reports whether the last slab reaches beyond k.
+func (g *gemmBlock) ragged() bool { return g.k%(gemmPlaces*g.chunk) != 0 }
+
 // apart is how many rows lie from one row that a thread brings to its next.
 func (g *gemmBlock) apart() int { return g.threads / gemmPlaces }
 
@@ -160,7 +165,7 @@ func (g *gemmBlock) start() {
 	}
 	g.x = rows(g.p.In[0], g.row, g.p.Dims[0], place)
 	g.w = rows(g.p.In[1], g.col, ptx.Int(g.n), f.AddU32(place, ptx.Int(gemmOperand)))
-	g.w.whole = g.n%gemmTile == 0 && g.k%(gemmPlaces*g.chunk) == 0
+	g.w.whole = g.n%gemmTile == 0 && !g.ragged()
 
 	f.Comment("the first slabs")
 	g.from, g.to = f.MovB32(ptx.Int(0)), f.MovB32(ptx.Int(0))
@@ -193,7 +198,9 @@ func (g *gemmBlock) bring(part int, copies *ptx.Func) {
 			g.put(&g.x)
 			g.fetch(&g.w)
 		}
-		ptx.Into(f, g.element).AddU32(g.element, ptx.Int(gemmPlaces*g.chunk))
+		if g.ragged() {
+			ptx.Into(f, g.element).AddU32(g.element, ptx.Int(gemmPlaces*g.chunk))
+		}
 	case 2:
 		if g.async {
 			f.CpAsyncCommitGroup()
@@ -244,27 +251,27 @@ func (g *gemmBlock) fetch(r *gemmRows) {
 	for e := 0; e < 4; e += n {
 		left[e] = g.within(r, e)
 	}
-	g.chunks = nil
+	g.fetched = nil
 	g.each(r, func(i int, at ptx.B64) {
 		var c []ptx.F32
 		for e := 0; e < 4; e += n {
 			c = append(c, loadWhen(f, f.SetpS32(ptx.GT, left[e], ptx.Int(i)), t, at, e*t.Size(), n)...)
 		}
-		g.chunks = append(g.chunks, c)
+		g.fetched = append(g.fetched, [4]ptx.F32(c))
 	})
 }
 
 // put stores what fetch loaded.
 func (g *gemmBlock) put(r *gemmRows) {
 	to := g.f.AddU32(r.place, g.to)
-	for i, c := range g.chunks {
-		g.f.StSharedV4F32(to.At(i*g.apart()*gemmLine), [4]ptx.F32(c))
+	for i, c := range g.fetched {
+		g.f.StSharedV4F32(to.At(i*g.apart()*gemmLine), c)
 	}
 }
 
 // within is r.left if element e of the thread's chunks is within k, else 0.
 func (g *gemmBlock) within(r *gemmRows, e int) ptx.B32 {
-	if g.k%(gemmPlaces*g.chunk) == 0 {
+	if !g.ragged() {
 		return r.left
 	}
 	p := g.f.SetpU32(ptx.LT, g.f.AddU32(g.element, ptx.Int(e)), ptx.Int(g.k))
@@ -370,6 +377,3 @@ func storeWhen(f *ptx.Func, p ptx.Pred, t tensor.DType, base ptx.B64, offset int
 		when.StGlobalV2B32(at, [2]ptx.B32{pack(f, t, x[0], x[1]), pack(f, t, x[2], x[3])})
 	}
 }
-
-// tiles is how many pieces of a size n takes.
-func tiles(n, size int) int { return (n + size - 1) / size }

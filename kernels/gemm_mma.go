@@ -21,11 +21,9 @@ const (
 // elements (0, 1) and (2, 3).
 type gemmSums [gemmWarp / gemmMMAM][gemmWarp / gemmMMAN][4]ptx.F32
 
-// gemmFragments are the operands of a warp for a step: 16 rows of x or w each. Of x, the 8x8 matrices are rows 0-7 and
-// rows 8-15 of the lower k, then of the upper; of w, the lower and the upper k of rows 0-7, then of rows 8-15.
-type gemmFragments struct {
-	x, w [gemmWarp / 16][4]ptx.B32
-}
+// gemmFragments are the rows of x, and of w, of a warp for a step, 16 by 16. Of x, the 8x8 matrices are rows 0-7 and rows
+// 8-15 of the lower 8 of k, then of the upper ones; of w, the lower and the upper k of rows 0-7, then of rows 8-15.
+type gemmFragments [2][gemmWarp / 16][4]ptx.B32
 
 // productMMA computes the tile and stores it.
 func (g *gemmBlock) productMMA() {
@@ -43,27 +41,18 @@ func (g *gemmBlock) productMMA() {
 	x := place(warpRow, bit3, bit4)
 	w := f.AddU32(place(warpCol, bit4, bit3), ptx.Int(gemmOperand))
 
-	load := func(step int, fragments *gemmFragments) *gemmFragments {
-		from := func(place ptx.B32) ptx.B32 {
-			return f.XorB32(f.AddU32(place, g.from), ptx.Int(step*32)) // two chunks a step
-		}
-		x, w, fresh := from(x), from(w), fragments == nil
-		if fresh {
-			fragments = new(gemmFragments)
-		}
-		for i := range fragments.x {
-			for _, o := range []struct {
-				to *[4]ptx.B32
-				at ptx.SharedAddr
-			}{{&fragments.x[i], x.At(i * 16 * gemmLine)}, {&fragments.w[i], w.At(i * 16 * gemmLine)}} {
-				if fresh {
-					*o.to = f.LdMatrixX4(o.at)
-				} else {
-					ptx.Into(f, o.to[:]...).LdMatrixX4(o.at)
-				}
+	load := func(step int, ldmatrix func(operand, i int, at ptx.SharedAddr)) {
+		for operand, place := range [2]ptx.B32{x, w} {
+			from := f.XorB32(f.AddU32(place, g.from), ptx.Int(step*2*16)) // two chunks a step
+			for i := range gemmWarp / 16 {
+				ldmatrix(operand, i, from.At(i*16*gemmLine))
 			}
 		}
-		return fragments
+	}
+	loadNew := func(step int) *gemmFragments {
+		var a gemmFragments
+		load(step, func(operand, i int, at ptx.SharedAddr) { a[operand][i] = f.LdMatrixX4(at) })
+		return &a
 	}
 
 	var sums gemmSums
@@ -74,14 +63,14 @@ func (g *gemmBlock) productMMA() {
 			}
 		}
 	}
-	first := load(0, nil)
+	first := loadNew(0)
 	g.pipeline(func(bring func(part int)) {
 		now := first
 		for step := range 4 {
 			var next *gemmFragments
 			switch {
 			case step < 3:
-				next = load(step+1, nil)
+				next = loadNew(step + 1)
 				if bring != nil && step < 2 {
 					bring(step)
 				}
@@ -89,7 +78,7 @@ func (g *gemmBlock) productMMA() {
 				bring(2)
 				f.BarSync(0)
 				g.advance()
-				next = load(0, first)
+				load(0, func(operand, i int, at ptx.SharedAddr) { ptx.Into(f, first[operand][i][:]...).LdMatrixX4(at) })
 			}
 			g.multiply(&sums, now)
 			now = next
@@ -101,10 +90,9 @@ func (g *gemmBlock) productMMA() {
 // multiply adds the products of a step. What is m16n8k16 from sm_80 on is two m16n8k8 before.
 func (g *gemmBlock) multiply(sums *gemmSums, a *gemmFragments) {
 	all := func(mma func(to *ptx.Func, x [4]ptx.B32, w [2]ptx.B32, c [4]ptx.F32)) {
-		for i, x := range a.x {
-			for j := range sums[i] {
-				c := sums[i][j]
-				mma(ptx.Into(g.f, c[:]...), x, [2]ptx.B32(a.w[j/2][j%2*2:]), c)
+		for i, x := range a[0] {
+			for j, c := range sums[i] {
+				mma(ptx.Into(g.f, c[:]...), x, [2]ptx.B32(a[1][j/2][j%2*2:]), c)
 			}
 		}
 	}
