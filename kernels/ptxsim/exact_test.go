@@ -42,16 +42,24 @@ func exactSum(a, b, c float64) (s *big.Float, finite bool) {
 	return s.Add(s, big.NewFloat(c)), true
 }
 
+// fmaOf is lane 0 of fma.rn.f32.
+func fmaOf(a, b, c float32) float32 {
+	x, y, z := lanes{fbits(a)}, lanes{fbits(b)}, lanes{fbits(c)}
+	var d lanes
+	fma(&d, &x, &y, &z, nil)
+	return f(&d, 0)
+}
+
 // TestFMARoundsOnce looks where two roundings go wrong: sums close to a tie.
 func TestFMARoundsOnce(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	wrongTwice := 0
-	for range 200_000 {
+	for range 50_000 {
 		a := math.Float32frombits(random.Uint32()&0x7fffff | 0x3f800000)
 		b := math.Float32frombits(random.Uint32()&0x400000 | 0x3f800000)
 		c := math.Float32frombits(random.Uint32()&0x807fffff | uint32(40+random.IntN(100))<<23)
 		want := exactFMA(a, b, c)
-		if got := fma32(a, b, c); got != want {
+		if got := fmaOf(a, b, c); got != want {
 			t.Fatalf("%v*%v+%v = %v, want %v", a, b, c, got, want)
 		}
 		if float32(float64(a)*float64(b)+float64(c)) != want {
@@ -62,7 +70,7 @@ func TestFMARoundsOnce(t *testing.T) {
 		a := math.Float32frombits(random.Uint32()&0x807fffff | uint32(20+random.IntN(20))<<23)
 		b := math.Float32frombits(random.Uint32()&0x007fffff | uint32(80+random.IntN(20))<<23)
 		c := math.Float32frombits(random.Uint32() & 0x807fffff)
-		if got, want := fma32(a, b, c), exactFMA(a, b, c); got != want {
+		if got, want := fmaOf(a, b, c), exactFMA(a, b, c); got != want {
 			t.Fatalf("%v*%v+%v = %v, want %v", a, b, c, got, want)
 		}
 	}

@@ -107,28 +107,26 @@ func (w *warp) dot(lay *mmaLayout, c uint32, x, y []float32) uint64 {
 // alignedDot is c plus the products of x and y in the model Aligned.
 func alignedDot(c float32, x, y []float32) float32 {
 	const kept = 23 + 2 // bits behind the point of the largest term
-	var terms [maxK + 1]float64
+	var buffer [maxK + 1]float64
+	terms := buffer[:len(x)+1]
+	y = y[:len(x)]
 	terms[0] = float64(c)
-	most := math.MinInt
 	for k := range x {
-		terms[k+1] = float64(x[k]) * float64(y[k])
+		terms[k+1] = float64(x[k]) * float64(y[k]) // exact and normal
 	}
-	for _, t := range terms[:len(x)+1] {
-		if math.IsInf(t, 0) || t != t {
-			return plainSum(terms[:len(x)+1])
-		}
-		if t != 0 {
-			most = max(most, math.Ilogb(t))
-		}
+	var most uint64 // biased exponent
+	for _, t := range terms {
+		most = max(most, math.Float64bits(t)>>52&0x7ff)
 	}
-	if most == math.MinInt {
-		return float32(plainSum(terms[:len(x)+1])) // zeros, whose sign is that of their sum
+	if most == 0 || most == 0x7ff { // zeros, or one that is not finite
+		return plainSum(terms)
 	}
+	scale := math.Float64frombits((2*1023 + kept - most) << 52) // 2^kept over the largest term's power of two
 	var sum int64
-	for _, t := range terms[:len(x)+1] {
-		sum += int64(math.Ldexp(t, kept-most))
+	for _, t := range terms {
+		sum += int64(t * scale)
 	}
-	return truncate32(math.Ldexp(float64(sum), most-kept))
+	return truncate32(float64(sum) / scale)
 }
 
 func plainSum(terms []float64) float32 {
@@ -143,7 +141,7 @@ func plainSum(terms []float64) float32 {
 func truncate32(x float64) float32 {
 	y := float32(x)
 	if math.Abs(float64(y)) > math.Abs(x) {
-		y = math.Nextafter32(y, 0)
+		y = math.Float32frombits(math.Float32bits(y) - 1)
 	}
 	return y
 }

@@ -313,21 +313,19 @@ func maxNum[T float32 | float64](x, y T) T {
 	return max(x, y)
 }
 
+// fma is a*b+c, rounded once. The product is exact in float64; only where the sum is a tie of float32, or subnormal there,
+// does it matter that it is rounded before.
 func fma(d, a, b, c, _ *lanes) {
-	for l := range d {
-		d[l] = fbits(fma32(f(a, l), f(b, l), f(c, l)))
-	}
-}
-
-// fma32 is a*b+c, rounded once. The product is exact in float64; only where the sum is close to a tie of float32, or
-// subnormal, does its first rounding matter.
-func fma32(a, b, c float32) float32 {
-	sum := float64(a)*float64(b) + float64(c)
 	const tie, below = 1 << 28, 1<<29 - 1
-	if math.Float64bits(sum)&below != tie && math.Abs(sum) >= 0x1p-126 {
-		return float32(sum)
+	for l := range d {
+		x, y, z := float64(f(a, l)), float64(f(b, l)), float64(f(c, l))
+		sum := x*y + z
+		bits := math.Float64bits(sum)
+		if exponent := bits >> 52 & 0x7ff; bits&below == tie || exponent < 1023-126 && sum != 0 {
+			sum = fmaOdd(x, y, z)
+		}
+		d[l] = fbits(float32(sum))
 	}
-	return float32(fmaOdd(float64(a), float64(b), float64(c)))
 }
 
 // fmaOdd is a*b+c, where a*b is exact, rounded to odd: if it is inexact, the last bit of the result is set. Rounding
