@@ -89,6 +89,13 @@ var attention = register(&Kernel{
 		{Dims: []int{2, 2, 26, 26, 104}, Scalars: []float32{0.09805807}},
 		{Dims: []int{3, 2, 1, 33, 64}, Scalars: []float32{0.125}},
 		{Dims: []int{1, 2, 15, 1300, 16}, Scalars: []float32{0.25}},
+		{Dims: []int{2, 2, 3, 1, 8}, Scalars: []float32{0.35}},
+		{Dims: []int{1, 3, 64, 2, 16}, Scalars: []float32{0.25}},
+		{Dims: []int{2, 2, 33, 128, 88}, Scalars: []float32{0.1066}},
+		{Dims: []int{1, 1, 97, 129, 104}, Scalars: []float32{0.09805807}},
+		{Dims: []int{1, 1, 40, 79, 160}, Scalars: []float32{0.0790569}},
+		{Dims: []int{2, 2, 1, 257, 80}, Scalars: []float32{0.1118034}},
+		{Dims: []int{1, 2, 197, 197, 64}, Scalars: []float32{0.125}},
 		{Dims: []int{1, 2, 257, 257, 80}, Scalars: []float32{0.1118034}},
 		{Dims: []int{1, 1, 5, 5, 128}, Scalars: []float32{40}}, // scores far apart: probabilities of 0 and 1
 		{Dims: []int{1, 0, 5, 5, 64}, Scalars: []float32{1}, Refused: true},
@@ -141,7 +148,7 @@ type attentionSizes struct {
 }
 
 // maxHeadDim bounds head_dim: O must fit the registers.
-const maxHeadDim = 256
+const maxHeadDim = 160
 
 // fits refuses sizes for which a block of threads needs more than it has.
 func (a attentionSizes) fits(shared int) error {

@@ -109,26 +109,26 @@ type attentionWriter struct {
 	*ptx.Func
 	attentionMMA
 
-	tid    ptx.B32
 	memory ptx.B32 // shared
-	query  ptx.B32 // the first of the block, in its image
+	scale  ptx.F32 // scale·log₂e
+	zero   ptx.F32 // 0
 
-	// The thread's part of a copy: chunk of rows row, row+8, …, in several passes where a row has too many chunks.
-	row, chunk   ptx.B32
-	columns      int        // chunks from one pass to the next
-	passes       []ptx.Pred // is there a chunk for this thread?
-	place        ptx.B32    // of the first, in a copy to the start of shared memory
-	k, v         ptx.B64    // its source, of the step to be copied next
-	kNext, vNext ptx.B64    // from a row to the one 8 further, bytes
+	// The thread's part of a copy: one chunk of rows row, row+8, …, in several passes where a row has too many chunks.
+	row     ptx.B32
+	columns int        // chunks from one pass to the next
+	passes  []ptx.Pred // is there a chunk for this thread?
+	column  ptx.B64    // of the first, in an operand, bytes
+	place   ptx.B32    // of the first, in a copy to the start of shared memory
+	key     ptx.B32    // row `row` of the step to be copied next
 
 	// The lane's part of the arithmetic.
 	quad  ptx.B32        // t, its place among the four lanes of a row
 	lanes []ptx.B32      // its addresses for ldmatrix of 16 rows at the start; of pair i of chunks, lanes[i%len(lanes)]
-	scale ptx.F32        // scale·log₂e
-	zero  ptx.F32        // 0
 	q     [][][]ptx.B32  // [tile][pair of chunks]: left operands
 	m, l  [][2]ptx.F32   // [tile][row g, row g+8]; of l, the lane's part
 	o     [][][4]ptx.F32 // [tile][chunk]: accumulators
+
+	busy func(then func()) // runs then in the warps that have queries
 }
 
 func (a attentionMMA) write(f *ptx.Func, p Params) {
@@ -136,22 +136,25 @@ func (a attentionMMA) write(f *ptx.Func, p Params) {
 	f.MinNCTAPerSM(8 / a.warps)
 	w := &attentionWriter{
 		Func: f, attentionMMA: a,
-		tid: f.Special(ptx.TidX), memory: f.DynamicShared("memory", 128, a.shared()),
-		scale: ex2Scale(f, p.Scalars[0]), zero: f.MovF32(ptx.Float(0)),
+		memory: f.DynamicShared("memory", 128, a.shared()), scale: ex2Scale(f, p.Scalars[0]), zero: f.MovF32(ptx.Float(0)),
 		m: make([][2]ptx.F32, a.tiles), l: make([][2]ptx.F32, a.tiles),
+		busy: func(then func()) { then() },
 	}
 	for range a.tiles {
 		w.o = append(w.o, make([][4]ptx.F32, a.chunks()))
 	}
+	q, k, v, y := p.In[0], p.In[1], p.In[2], p.Out[0]
+	tid := f.Special(ptx.TidX)
 	image, head, block := a.locate(f, a.blocks())
-	w.query = f.MulLoU32(block, ptx.Int(a.rows()))
-	firstQuery, firstKey := f.MulLoU32(image, ptx.Int(a.queries)), f.MulLoU32(image, ptx.Int(a.keys))
-	q, k, v, y := a.head(f, p.In[0], head), a.head(f, p.In[1], head), a.head(f, p.In[2], head), a.head(f, p.Out[0], head)
-	w.divideCopies()
-	w.divideMatrices()
+	w.divideCopies(tid, head)
+	w.divideMatrices(tid)
 
 	f.Comment("Q, and the keys that do not fill a step")
-	w.copyQueries(q, firstQuery)
+	for i := 0; i < a.rows(); i += 8 {
+		r := f.MinU32(w.queryRow(block, i), ptx.Int(a.queries-1))
+		w.copyRow(w.place, a.stage(), i, w.chunkOf(q, f.MadLoU32(image, ptx.Int(a.queries), r)))
+	}
+	firstKey := f.MulLoU32(image, ptx.Int(a.keys))
 	steps, rest := a.keys/a.step, a.keys%a.step
 	switch {
 	case rest == 1:
@@ -160,24 +163,28 @@ func (a attentionMMA) write(f *ptx.Func, p Params) {
 		w.copyRest(k, v, firstKey, rest)
 	}
 	w.commit()
-	w.k, w.v = w.chunkOf(k, f.AddU32(firstKey, w.row)), w.chunkOf(v, f.AddU32(firstKey, w.row))
-	w.kNext, w.vNext = f.MulWideU32(k.Pitch, ptx.Int(8)), f.MulWideU32(v.Pitch, ptx.Int(8))
+	w.key = f.AddU32(firstKey, w.row)
+	if a.dim < 80 && a.queries <= a.blocks()*a.rows()-a.tiles*mmaSize {
+		start := f.MulLoU32(f.ShrU32(tid, ptx.Int(5)), ptx.Int(a.tiles*mmaSize))
+		busy := f.SetpU32(ptx.LT, f.MadLoU32(block, ptx.Int(a.rows()), start), ptx.Int(a.queries))
+		w.busy = func(then func()) { f.If(busy, then) }
+	}
 
 	first := 0 // offset of the first full step in shared memory
 	switch ahead := a.async() && steps > 0; {
 	case ahead && rest > 1: // step 0 goes where Q is
 		first = a.stage()
 		w.arrive(0)
-		w.loadQueries()
+		w.loadQueries(tid)
 		w.BarSync(0)
-		w.copyStep(w.AddU32(w.place, ptx.Int(first)))
+		w.copyStep(k, v, w.AddU32(w.place, ptx.Int(first)))
 	case ahead:
-		w.copyStep(w.place)
+		w.copyStep(k, v, w.place)
 		w.arrive(1)
-		w.loadQueries()
+		w.loadQueries(tid)
 	default:
 		w.arrive(0)
-		w.loadQueries()
+		w.loadQueries(tid)
 	}
 	switch {
 	case rest == 1:
@@ -188,22 +195,25 @@ func (a attentionMMA) write(f *ptx.Func, p Params) {
 		w.startEmpty()
 	}
 	if steps > 0 {
-		w.loop(steps, first)
+		w.loop(k, v, steps, first)
 	}
-	w.storeRows(y, firstQuery)
+	w.storeRows(y)
 }
 
 // divideCopies divides copies of rows among the threads: eight neighbours take one chunk of eight rows, which lie in
 // different banks, and the eights of a block different chunks.
-func (w *attentionWriter) divideCopies() {
-	w.row, w.chunk = w.AndB32(w.tid, ptx.Int(7)), w.ShrU32(w.tid, ptx.Int(3))
+func (w *attentionWriter) divideCopies(tid, head ptx.B32) {
+	w.row = w.AndB32(tid, ptx.Int(7))
+	chunk := w.ShrU32(tid, ptx.Int(3))
+	w.column = w.CvtU64U32(w.MadLoU32(head, ptx.Int(w.rowBytes()), w.MulLoU32(chunk, ptx.Int(chunkBytes))))
+	w.passes = nil
 	unit := 1 << w.swizzled() // a pass must leave alone the bits that the swizzle changes
 	w.columns = min(w.chunks(), w.threads()/8/unit*unit)
 	for done := 0; done < w.chunks(); done += w.columns {
-		w.passes = append(w.passes, w.SetpU32(ptx.LT, w.chunk, ptx.Int(min(w.columns, w.chunks()-done))))
+		w.passes = append(w.passes, w.SetpU32(ptx.LT, chunk, ptx.Int(min(w.columns, w.chunks()-done))))
 	}
 	place := w.MadLoU32(w.row, ptx.Int(w.rowBytes()), w.memory)
-	w.place = w.MadLoU32(w.XorB32(w.chunk, w.swizzle(w.row)), ptx.Int(chunkBytes), place)
+	w.place = w.MadLoU32(w.XorB32(chunk, w.swizzle(w.row)), ptx.Int(chunkBytes), place)
 }
 
 // swizzle is what the numbers of a row's chunks are exclusive-ored with. The low three bits of r count.
@@ -213,14 +223,19 @@ func (w *attentionWriter) swizzle(r ptx.B32) ptx.B32 {
 
 // chunkOf is the address of the thread's first chunk in row r.
 func (w *attentionWriter) chunkOf(p Pointer, r ptx.B32) ptx.B64 {
-	return w.MadWideU32(w.chunk, ptx.Int(chunkBytes), p.Row(w.Func, r))
+	return w.MadWideU32(r, p.Pitch, w.AddU64(p.Address, w.column))
 }
 
-// copyRows copies the thread's chunks of one row to row i of those at offset after place.
+// copyRow copies the thread's chunks of one row to row i of those at offset after place.
 func (w *attentionWriter) copyRow(place ptx.B32, offset, i int, from ptx.B64) {
-	for pass, has := range w.passes {
+	w.copyChunks(w.passes, place, offset+i*w.rowBytes(), from)
+}
+
+// copyChunks copies one chunk in each of the passes where there is one.
+func (w *attentionWriter) copyChunks(passes []ptx.Pred, place ptx.B32, offset int, from ptx.B64) {
+	for pass, has := range passes {
 		right := pass * w.columns * chunkBytes
-		w.copyChunk(has, place.At(offset+i*w.rowBytes()+right), from.At(right))
+		w.copyChunk(has, place.At(offset+right), from.At(right))
 	}
 }
 
@@ -253,23 +268,20 @@ func (w *attentionWriter) arrive(groups int) {
 	w.BarSync(0)
 }
 
-func (w *attentionWriter) copyQueries(q Pointer, first ptx.B32) {
-	start := w.AddU32(w.query, w.row)
-	for i := 0; i < w.rows(); i += 8 {
-		r := w.MinU32(w.AddU32(start, ptx.Int(i)), ptx.Int(w.queries-1))
-		w.copyRow(w.place, w.stage(), i, w.chunkOf(q, w.AddU32(first, r)))
-	}
+// queryRow is which query of the image row row+i of the block is.
+func (w *attentionWriter) queryRow(block ptx.B32, i int) ptx.B32 {
+	return w.AddU32(w.MadLoU32(block, ptx.Int(w.rows()), w.row), ptx.Int(i))
 }
 
-// copyOdd copies the last key and its value, rows without swizzle.
+// copyOdd copies the last key and its value.
 func (w *attentionWriter) copyOdd(k, v Pointer, firstKey ptx.B32) {
-	has := w.SetpU32(ptx.LT, w.tid, ptx.Int(w.chunks()))
-	to := w.MadLoU32(w.tid, ptx.Int(chunkBytes), w.memory)
-	last := w.AddU32(firstKey, ptx.Int(w.keys-1))
-	for i, p := range []Pointer{k, v} {
-		from := w.MadWideU32(w.tid, ptx.Int(chunkBytes), p.Row(w.Func, last))
-		w.copyChunk(has, to.At(w.odd()+i*w.rowBytes()), from.At(0))
+	var passes []ptx.Pred // of the threads with row 0, which is not swizzled
+	for _, has := range w.passes {
+		passes = append(passes, w.AndPred(has, w.SetpU32(ptx.EQ, w.row, ptx.Int(0))))
 	}
+	last := w.AddU32(firstKey, ptx.Int(w.keys-1))
+	w.copyChunks(passes, w.place, w.odd(), w.chunkOf(k, last))
+	w.copyChunks(passes, w.place, w.odd()+w.rowBytes(), w.chunkOf(v, last))
 }
 
 // copyRest copies the last keys and their values, rest of them and copies of the last one up to a multiple of 16.
@@ -283,21 +295,21 @@ func (w *attentionWriter) copyRest(k, v Pointer, firstKey ptx.B32, rest int) {
 }
 
 // copyStep copies the next step of keys and values to place.
-func (w *attentionWriter) copyStep(place ptx.B32) {
+func (w *attentionWriter) copyStep(k, v Pointer, place ptx.B32) {
 	w.Comment("copy a step of K and V")
 	for i := 0; i < w.step; i += 8 {
-		w.copyRow(place, 0, i, w.k)
-		w.copyRow(place, 0, w.step+i, w.v)
-		ptx.Into(w.Func, w.k).AddU64(w.k, w.kNext)
-		ptx.Into(w.Func, w.v).AddU64(w.v, w.vNext)
+		r := w.AddU32(w.key, ptx.Int(i))
+		w.copyRow(place, 0, i, w.chunkOf(k, r))
+		w.copyRow(place, 0, w.step+i, w.chunkOf(v, r))
 	}
 	w.commit()
+	ptx.Into(w.Func, w.key).AddU32(w.key, ptx.Int(w.step))
 }
 
 // divideMatrices sets up where the lane reads its rows of matrices: lane 16·c+r row r of 16, chunk c of a pair. So
 // ldmatrix.x4 returns rows 0-7 and 8-15 of the first chunk, then of the second.
-func (w *attentionWriter) divideMatrices() {
-	lane := w.AndB32(w.tid, ptx.Int(warpSize-1))
+func (w *attentionWriter) divideMatrices(tid ptx.B32) {
+	lane := w.AndB32(tid, ptx.Int(warpSize-1))
 	w.quad = w.AndB32(lane, ptx.Int(3))
 	row, chunk := w.AndB32(lane, ptx.Int(15)), w.ShrU32(lane, ptx.Int(4))
 	start, swizzle := w.MadLoU32(row, ptx.Int(w.rowBytes()), w.memory), w.swizzle(lane)
@@ -353,8 +365,8 @@ func (w *attentionWriter) multiply(c *[4]ptx.F32, fresh bool, a, b []ptx.B32) {
 }
 
 // loadQueries loads Q's left operands. Afterwards its place in memory is free.
-func (w *attentionWriter) loadQueries() {
-	warp := w.ShrU32(w.tid, ptx.Int(5))
+func (w *attentionWriter) loadQueries(tid ptx.B32) {
+	warp := w.ShrU32(tid, ptx.Int(5))
 	var lanes []ptx.B32
 	for _, lane := range w.lanes {
 		lanes = append(lanes, w.MadLoU32(warp, ptx.Int(w.tiles*mmaSize*w.rowBytes()), lane))
@@ -414,13 +426,13 @@ func (w *attentionWriter) startEmpty() {
 }
 
 // loop takes the full steps, the first of which lies at offset first of the shared memory.
-func (w *attentionWriter) loop(steps, first int) {
+func (w *attentionWriter) loop(k, v Pointer, steps, first int) {
 	if !w.async() {
 		w.For(ptx.Int(0), ptx.Int(steps), ptx.Int(1), func(ptx.B32) {
 			w.BarSync(0) // the step before is no longer needed
-			w.copyStep(w.place)
+			w.copyStep(k, v, w.place)
 			w.arrive(0)
-			w.attend(w.lanes, w.step, false)
+			w.busy(func() { w.attend(w.lanes, w.step, false) })
 		})
 		return
 	}
@@ -428,12 +440,12 @@ func (w *attentionWriter) loop(steps, first int) {
 	w.For(ptx.Int(0), ptx.Int(steps), ptx.Int(1), func(i ptx.B32) {
 		w.arrive(0)
 		next := w.SubU32(ptx.Int(w.stage()), offset)
-		w.If(w.SetpU32(ptx.LT, i, ptx.Int(steps-1)), func() { w.copyStep(w.AddU32(w.place, next)) })
+		w.If(w.SetpU32(ptx.LT, i, ptx.Int(steps-1)), func() { w.copyStep(k, v, w.AddU32(w.place, next)) })
 		var lanes []ptx.B32
 		for _, lane := range w.lanes {
 			lanes = append(lanes, w.AddU32(lane, offset))
 		}
-		w.attend(lanes, w.step, false)
+		w.busy(func() { w.attend(lanes, w.step, false) })
 		ptx.Into(w.Func, offset).MovB32(next)
 	})
 }
@@ -539,13 +551,14 @@ func (w *attentionWriter) mask(key, keys int, p ptx.F32) ptx.F32 {
 }
 
 // storeRows stores y = O/l, through shared memory so that eights of threads write whole chunks.
-func (w *attentionWriter) storeRows(y Pointer, firstQuery ptx.B32) {
+func (w *attentionWriter) storeRows(y Pointer) {
 	w.Comment("y = O/l")
 	w.BarSync(0)
-	lane, warp := w.AndB32(w.tid, ptx.Int(warpSize-1)), w.ShrU32(w.tid, ptx.Int(5))
-	g := w.ShrU32(lane, ptx.Int(2))
+	tid := w.Special(ptx.TidX)
+	lane, warp := w.AndB32(tid, ptx.Int(warpSize-1)), w.ShrU32(tid, ptx.Int(5))
+	g, quad := w.ShrU32(lane, ptx.Int(2)), w.AndB32(lane, ptx.Int(3))
 	swizzle := w.MulLoU32(w.swizzle(g), ptx.Int(chunkBytes))
-	row := w.MadLoU32(w.MadLoU32(warp, ptx.Int(w.tiles*mmaSize), g), ptx.Int(w.rowBytes()), w.MadLoU32(w.quad, ptx.Int(4), w.memory))
+	row := w.MadLoU32(w.MadLoU32(warp, ptx.Int(w.tiles*mmaSize), g), ptx.Int(w.rowBytes()), w.MadLoU32(quad, ptx.Int(4), w.memory))
 	for tile := range w.tiles {
 		for h := range 2 {
 			scale := w.RcpApproxFtzF32(reduceLanes(w.Func, w.l[tile][h], 1, 4, w.AddRnF32))
@@ -557,11 +570,12 @@ func (w *attentionWriter) storeRows(y Pointer, firstQuery ptx.B32) {
 		}
 	}
 	w.BarSync(0)
-	start := w.AddU32(w.query, w.row)
+	image, head, block := w.locate(w.Func, w.blocks())
+	w.divideCopies(tid, head) // once more, rather than keep it in registers
 	for i := 0; i < w.rows(); i += 8 {
-		r := w.AddU32(start, ptx.Int(i))
+		r := w.queryRow(block, i)
 		exists := w.SetpU32(ptx.LT, r, ptx.Int(w.queries))
-		to := w.chunkOf(y, w.AddU32(firstQuery, r))
+		to := w.chunkOf(y, w.MadLoU32(image, ptx.Int(w.queries), r))
 		for pass, has := range w.passes {
 			w.If(w.AndPred(exists, has), func() {
 				right := pass * w.columns * chunkBytes

@@ -24,8 +24,8 @@ type attentionSingle struct {
 
 const (
 	singleWarps = 4
-	// singleValues is how many elements of a row a lane has at most: of q, k, v and O, in registers.
-	singleValues = 40
+	// What a lane has of a row at most, as its registers hold that of q, k, v and O.
+	singleValues, singleChunks = 40, 8
 )
 
 func newAttentionSingle(sizes attentionSizes) attentionSingle {
@@ -34,7 +34,7 @@ func newAttentionSingle(sizes attentionSizes) attentionSingle {
 	for a.dim%a.chunk != 0 {
 		a.chunk /= 2
 	}
-	for a.chunks()*a.chunk > singleValues {
+	for a.chunks() > singleChunks || a.chunks()*a.chunk > singleValues {
 		a.lanes *= 2
 	}
 	return a

@@ -158,8 +158,16 @@ func (a attentionTiled) copyRows(f *ptx.Func, tid, to ptx.B32, rows int, from fu
 		source := f.MadWideU32(f.MinU32(c, ptx.Int(a.dim-a.chunk)), ptx.Int(a.dtype.Size()), from(r))
 		exists := f.SetpU32(ptx.LT, c, ptx.Int(a.dim))
 		at := f.MadLoU32(r, ptx.Int(a.pitch()), f.MadLoU32(c, ptx.Int(4), to))
-		for k, x := range load(f, a.dtype, source, 0, a.chunk) {
-			f.StSharedF32(at.At(4*k), f.SelpF32(x, ptx.Float(0), exists))
+		x := load(f, a.dtype, source, 0, a.chunk)
+		for k := range x {
+			x[k] = f.SelpF32(x[k], ptx.Float(0), exists)
+		}
+		if a.chunk == 4 {
+			f.StSharedV4F32(at.At(0), [4]ptx.F32(x))
+			return
+		}
+		for k, x := range x {
+			f.StSharedF32(at.At(4*k), x)
 		}
 	})
 }
