@@ -1,7 +1,7 @@
 GO ?= go
 MODEL ?= laion/CLIP-ViT-H-14-laion2B-s32B-b79K
 
-.PHONY: all vith run test test-race test-portable test-page test-full bench gpu-kit release golden lint fuzz
+.PHONY: all vith run test test-race test-portable test-ptxas test-page test-full bench gpu-kit release golden lint fuzz
 
 all: vith
 
@@ -26,6 +26,10 @@ test-race:
 test-portable:
 	$(GO) test -tags purego ./kernels/host/... ./vit/...
 	GOARCH=arm64 $(GO) vet ./...
+
+# The PTX through NVIDIA's assembler, where ptxas and nvdisasm of CUDA 12.4 are in the PATH (.ci/cuda-tools gets them).
+test-ptxas:
+	$(GO) test -tags ptxas -run 'Ptxas|PTXAS|SASS' ./kernels ./kernels/ptx
 
 # The web page in headless Chromium, which must be installed.
 test-page:

@@ -14,9 +14,10 @@ import (
 
 // Options choose what an Engine serves.
 type Options struct {
-	MaxBatch  int      // images in one pass; 0: 8
-	Outputs   []Output // nil: all that the tower has
-	Normalize bool     // scale pooled and projected vectors to unit length
+	MaxBatch  int               // images in one pass; 0: 8
+	Outputs   []Output          // nil: all that the tower has
+	Normalize bool              // scale pooled and projected vectors to unit length
+	Precision kernels.Precision // zero: fp32
 	// Progress, if not nil, is told how many bytes of the weights' float32 values have been read. It may be called
 	// concurrently.
 	Progress func(done, total int64)
@@ -66,12 +67,12 @@ func NewEngine(c tower.Config, s Source, b kernels.Backend, o Options) (*Engine,
 	e.buckets = append(e.buckets, o.MaxBatch)
 
 	var total, done atomic.Int64
-	w := newWeights(c, kernels.FP32, s, func(bytes int) {
+	w := newWeights(c, o.Precision, s, func(bytes int) {
 		if o.Progress != nil {
 			o.Progress(done.Add(int64(bytes)), total.Load())
 		}
 	})
-	m := model{c, kernels.FP32, w}
+	m := model{c, o.Precision, w}
 	programs := map[Output][]*kernels.Program{}
 	for _, output := range o.Outputs {
 		if _, err := output.Shape(c); err != nil {

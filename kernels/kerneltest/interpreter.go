@@ -48,15 +48,12 @@ func (g *Interpreter) Name() string { return g.Target.String() }
 
 // Caps are those of the project's own kernels on the target.
 func (g *Interpreter) Caps() kernels.Caps {
-	c := kernels.Caps{
-		Precisions:  []kernels.Precision{kernels.FP32, {Activation: tensor.F16, Stream: tensor.F32}, {Activation: tensor.F16, Stream: tensor.F16}},
+	return kernels.Caps{
+		Precisions:  kernels.Precisions(g.Target),
 		Activations: []kernels.Activation{kernels.GELU, kernels.GELUTanh, kernels.QuickGELU},
 		Residual:    true,
+		EmbedNorm:   true,
 	}
-	if g.Target >= ptx.SM80 {
-		c.Precisions = append(c.Precisions, kernels.Precision{Activation: tensor.BF16, Stream: tensor.F32})
-	}
-	return c
 }
 
 // Stats are the statistics of the last launch of a kernel, by name.

@@ -3,6 +3,7 @@ package open_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -46,14 +47,7 @@ func TestParity(t *testing.T) {
 // parity embeds every photograph of a synthetic tower's reference, from its encoded bytes, in batches of 8 and alone,
 // and compares every output.
 func parity(t *testing.T, name, tier string, photographs int) {
-	var ref reference
-	text, err := os.ReadFile(filepath.Join(testdata, "embeddings", name+"-1.json"))
-	if err == nil {
-		err = json.Unmarshal(text, &ref)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	ref, files := references(t, name)
 	if len(ref.Images) != photographs {
 		t.Fatalf("the reference has %d photographs, want %d", len(ref.Images), photographs)
 	}
@@ -74,21 +68,7 @@ func parity(t *testing.T, name, tier string, photographs int) {
 	defer engine.Close()
 
 	ctx := context.Background()
-	var files []string
-	for file := range ref.Images {
-		files = append(files, file)
-	}
-	slices.Sort(files)
-	in := make([]byte, len(files)*engine.InBytes())
-	for i, file := range files {
-		photograph, err := os.ReadFile(filepath.Join(testdata, "images", "photos", file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := preprocess.Crop(ctx, in[i*engine.InBytes():][:engine.InBytes()], photograph, preprocess.Options{Size: config.Image}); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-	}
+	in := crops(t, config.Image, files)
 	embed := func(o vit.Output, width, n int) []float32 {
 		out := make([]float32, n*width)
 		if err := engine.Embed(ctx, o, n, in[:n*engine.InBytes()], out); err != nil {
@@ -142,4 +122,35 @@ func parity(t *testing.T, name, tier string, photographs int) {
 		t.Errorf("%s alone differs from itself in a batch", files[0])
 	}
 	t.Logf("worst of %d photographs, relative L2: %v", len(files), worst)
+}
+
+// references reads the reference of synthetic tower name/1 and the names of its photographs, in order.
+func references(t *testing.T, name string) (ref reference, files []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(testdata, "embeddings", name+"-1.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &ref)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref, slices.Sorted(maps.Keys(ref.Images))
+}
+
+// crops prepares photographs for a tower of the given image size, one after the other.
+func crops(t *testing.T, size int, files []string) []byte {
+	t.Helper()
+	var all []byte
+	for _, file := range files {
+		photograph, err := os.ReadFile(filepath.Join(testdata, "images", "photos", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		crop := make([]byte, 3*size*size)
+		if err := preprocess.Crop(context.Background(), crop, photograph, preprocess.Options{Size: size}); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		all = append(all, crop...)
+	}
+	return all
 }
