@@ -77,6 +77,9 @@ func (k *Kernel) largestCase() Case {
 	return largest
 }
 
+// Example is a program of one call: of the kernel's largest case, of whole buffers.
+func (k *Kernel) Example(p Precision) *Program { return k.program(k.largestCase(), k.distinct(p)) }
+
 // distinct is p with the types of kinds that no operand of k has set to those of the other kind, as Program's methods
 // set them.
 func (k *Kernel) distinct(p Precision) Precision {

@@ -35,12 +35,12 @@ in the Hugging Face cache, and let VITH_MODEL remember it:
 			preprocessCommand(),
 			weightsCommand(),
 			devicesCommand(),
+			kernelsCommand(),
 			notYet("bulk", "folders, tar shards, lists -> .npy and .parquet, resumable", ""),
 			notYet("bench", "speed and quality reports", ""),
 			notYet("tune", "the best batch sizes of a machine", ""),
 			notYet("top", "live view of devices", ""),
 			notYet("plan", "the program of a tower: calls, buffers, FLOPs, bytes", ""),
-			notYet("kernels", "the kernels: list, PTX, cost", ""),
 			notYet("doctor", "driver, libraries, permissions; what is missing", ""),
 		},
 		Action: func(c *cli.Context) error {

@@ -17,8 +17,7 @@ func env(name string) string {
 }
 
 // newFlag makes the flag --name, and VITH_NAME in the environment, that sets *dst. An empty variable counts as none.
-// usage starts with the
-// value's name in backquotes, for help.
+// usage starts with the value's name in backquotes, for help.
 func newFlag[T any](dst *T, name, initial, usage string, parse func(string) (T, error)) *cli.GenericFlag {
 	v := &value[T]{parse: parse, dst: dst}
 	if initial != "" {
