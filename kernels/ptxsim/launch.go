@@ -6,8 +6,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-
-	"vith/kernels/ptx"
 )
 
 // Limits of every target (CUDA C++ Programming Guide, technical specifications per compute capability).
@@ -181,27 +179,4 @@ func (g *grid) work(stats *Stats) *Fault {
 // position is the place of a linear index in a box of three dimensions, x first.
 func position(index int, box [3]int) [3]int {
 	return [3]int{index % box[0], index / box[0] % box[1], index / (box[0] * box[1])}
-}
-
-// special is the value of a special register in each lane.
-func (w *warp) special(s ptx.Special, d *lanes) {
-	for l := range d {
-		d[l] = uint64(w.specialOf(s, w.id*32+l))
-	}
-}
-
-func (w *warp) specialOf(s ptx.Special, thread int) int {
-	switch s {
-	case ptx.TidX, ptx.TidY, ptx.TidZ:
-		return position(thread, w.Block)[s-ptx.TidX]
-	case ptx.NTidX, ptx.NTidY, ptx.NTidZ:
-		return w.Block[s-ptx.NTidX]
-	case ptx.CTAIdX, ptx.CTAIdY, ptx.CTAIdZ:
-		return w.at[s-ptx.CTAIdX]
-	case ptx.NCTAIdX, ptx.NCTAIdY, ptx.NCTAIdZ:
-		return w.Grid[s-ptx.NCTAIdX]
-	case ptx.LaneID:
-		return thread % 32
-	}
-	return (w.id + w.firstWarp) % warpsPerSM
 }

@@ -41,7 +41,7 @@ func (a *allocation) String() string {
 // NewMemory returns memory without allocations.
 func NewMemory() *Memory { return &Memory{next: firstAddress} }
 
-// Alloc maps size bytes and returns their address, which is a multiple of 256 and of no greater power of two. The name
+// Alloc maps size bytes, which must not be negative, and returns their address, which is a multiple of 256 and of no greater power of two. The name
 // is for faults.
 func (m *Memory) Alloc(name string, size int) uint64 {
 	m.mu.Lock()
@@ -56,8 +56,9 @@ func (m *Memory) Alloc(name string, size int) uint64 {
 func (m *Memory) AllocAt(name string, base uint64, size int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if base%allocAlign != 0 {
-		return fmt.Errorf("ptxsim: AllocAt %q: address %#x is not a multiple of %d", name, base, allocAlign)
+	if base%allocAlign != 0 || size < 0 {
+		return fmt.Errorf("ptxsim: AllocAt %q: %d bytes at %#x: the address must be a multiple of %d, the size not negative",
+			name, size, base, allocAlign)
 	}
 	i := m.after(base)
 	for _, a := range m.allocs[max(0, i-1):min(len(m.allocs), i+1)] {

@@ -2,6 +2,7 @@ package ptxsim
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"vith/kernels/ptx"
@@ -89,6 +90,38 @@ func paramType(op *ptx.Op) ptx.Type {
 		return op.Types[0]
 	}
 	return ptx.TypeU64
+}
+
+func TestLoadErrors(t *testing.T) {
+	const shared = ".shared .align 4 .b8 s[8];"
+	for body, text := range map[string]string{
+		"add.u32 %r1, %r64, %r2;":      "uses %r64, which is not declared",
+		"mov.u32 %r1, missing;":        `names "missing", which is not a shared array`,
+		"ld.shared.b32 %r1, [gone+4];": `names "gone", which is not a shared array`,
+		"ld.param.u64 %rd5, [c];":      "names [c], which is not a parameter",
+		"ld.param.u32 %r5, [a];":       "loads 32 bits of parameter a, which has 64",
+		"bra nowhere;":                 `names "nowhere", which labels no instruction`,
+		"add.u32 %r1, %rd1, %r2;":      "takes 32 bits where %rd1 is given",
+		"add.u32 %p1, %r1, %r2;":       "takes 32 bits where %p1 is given",
+		"ld.global.b32 %r1, [%r2];":    "takes an address of 64 bits where %r2 is given",
+		"@%p16 mov.b32 %r1, 0;":        "uses %p16, which is not declared",
+	} {
+		m, err := ptx.Parse(kernelText(shared, body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Load(m)
+		if err == nil || !strings.Contains(err.Error(), "line 24: "+body+" "+text) {
+			t.Errorf("%s: got %v, want ... %s", body, err, text)
+		}
+	}
+	m, err := ptx.Parse(strings.Replace(kernelText("", ""), "ret;", "", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = Load(m); err == nil || !strings.Contains(err.Error(), "the last instruction does not end the kernel") {
+		t.Error(err)
+	}
 }
 
 func TestUnknownInstructionIsRefusedAtLoad(t *testing.T) {

@@ -200,7 +200,7 @@ func (d *loader) decode(i *inst, s *ptx.Inst) error {
 	}
 	build, ok := builders[s.Op.Mnemonic]
 	if !ok {
-		return fmt.Errorf("is not known to the interpreter")
+		return errUnknown
 	}
 	return build(d, i, s.Op)
 }
@@ -250,6 +250,9 @@ func (d *loader) operand(i *inst, o *ptx.Operand, a *ptx.Arg) error {
 	return nil
 }
 
+// addressBits is the width of addresses in a space.
+var addressBits = map[ptx.Space]int{ptx.SpaceGlobal: 64, ptx.SpaceShared: 32}
+
 func (d *loader) address(i *inst, o *ptx.Operand, a *ptx.Arg) error {
 	if a.Space == ptx.SpaceParam {
 		n, ok := d.params[o.Symbol]
@@ -268,6 +271,8 @@ func (d *loader) address(i *inst, o *ptx.Operand, a *ptx.Arg) error {
 		base = d.constantReg(uint64(x.base))
 	} else if err := d.checkReg(o.Reg); err != nil {
 		return err
+	} else if want := addressBits[a.Space]; registerBits[o.Reg.Class] != want {
+		return fmt.Errorf("takes an address of %d bits where %v is given", want, o.Reg)
 	}
 	i.args = append(i.args, base)
 	i.addr = append(i.addr, address{base, uint64(o.Imm)})

@@ -2,6 +2,7 @@ package ptxsim
 
 import (
 	"math/bits"
+	"slices"
 
 	"vith/kernels/ptx"
 )
@@ -31,54 +32,53 @@ func (s *Stats) add(t *Stats) {
 }
 
 // countBanks adds a shared-memory access of n bytes a lane. The lanes are served in groups that need 128 bytes at most:
-// all 32 for up to 4 bytes, 16 for 8, 8 for 16. Within a group, distinct words of one bank take a pass each.
+// all 32 for up to 4 bytes, 16 for 8, 8 for 16.
 func (s *Stats) countBanks(addr *lanes, offset uint64, n int, active uint32) {
 	words := max(1, n/4)
 	group := 32 / words
 	for first := 0; first < 32; first += group {
-		part := active >> first & (1<<group - 1)
-		if part == 0 {
-			continue
+		if part := active & (1<<group - 1) << first; part != 0 {
+			passes := bankPasses(addr, offset, uint32(words), part)
+			s.SharedWavefronts += passes
+			s.BankConflicts += passes - 1
 		}
-		var seen uint32
-		var word [32]uint32
-		passes := 1
-		for ; part != 0; part &= part - 1 {
-			w := uint32(addr[first+bits.TrailingZeros32(part)]+offset) / 4
-			for end := w + uint32(words); w < end; w++ {
-				bank := w % 32
-				if seen>>bank&1 != 0 && word[bank] != w {
-					passes = sharedPasses(addr, offset, words, first, group, active)
-					part = 1
-					break
-				}
-				seen |= 1 << bank
-				word[bank] = w
-			}
-		}
-		s.SharedWavefronts += int64(passes)
-		s.BankConflicts += int64(passes - 1)
 	}
 }
 
-// sharedPasses is the largest number of distinct words in one bank.
-func sharedPasses(addr *lanes, offset uint64, words, first, group int, active uint32) int {
-	banks := map[uint32]map[uint32]bool{}
-	most := 0
-	for l := first; l < first+group; l++ {
-		for w := range uint32(words) {
-			if active>>l&1 == 0 {
-				continue
+// bankPasses is the number of passes that the lanes of part need together, each accessing a number of words: the largest
+// number of distinct words in one of the 32 banks.
+func bankPasses(addr *lanes, offset uint64, words, part uint32) int64 {
+	var seen uint32
+	var word [32]uint32 // the one in each bank, while no bank has two
+	for m := part; m != 0; m &= m - 1 {
+		w := uint32(addr[bits.TrailingZeros32(m)]+offset) / 4
+		for end := w + words; w < end; w++ {
+			if bank := w % 32; seen>>bank&1 == 0 {
+				seen |= 1 << bank
+				word[bank] = w
+			} else if word[bank] != w {
+				return countPasses(addr, offset, words, part)
 			}
-			x := uint32(addr[l]+offset)/4 + w
-			if banks[x%32] == nil {
-				banks[x%32] = map[uint32]bool{}
-			}
-			banks[x%32][x] = true
-			most = max(most, len(banks[x%32]))
 		}
 	}
-	return most
+	return 1
+}
+
+// countPasses is bankPasses where there are conflicts.
+func countPasses(addr *lanes, offset uint64, words, part uint32) int64 {
+	var distinct [32][32]uint32 // by bank
+	var count [32]int
+	for m := part; m != 0; m &= m - 1 {
+		w := uint32(addr[bits.TrailingZeros32(m)]+offset) / 4
+		for end := w + words; w < end; w++ {
+			bank := w % 32
+			if n := count[bank]; !slices.Contains(distinct[bank][:n], w) {
+				distinct[bank][n] = w
+				count[bank]++
+			}
+		}
+	}
+	return int64(slices.Max(count[:]))
 }
 
 // countSectors adds a global access of n bytes a lane. Accesses are aligned to their width, so that each lies in one
