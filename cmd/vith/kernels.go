@@ -47,7 +47,7 @@ Examples:
   vith kernels --cost --precision bf16`,
 		Flags: []cli.Flag{
 			newFlag(&name, "ptx", "", "`KERNEL` whose PTX to print", text),
-			newFlag(&target, "target", "sm_80", "`GPU` to write for: "+strings.Join(sortedKeys(gpuTargets), ", "), oneOf(sortedKeys(gpuTargets)...)),
+			newFlag(&target, "target", "sm_80", "`GPU` to write for, such as sm_75, sm_80 or sm_90", oneOf(sortedKeys(gpuTargets)...)),
 			newFlag(&precision, "precision", "fp16", "`PRECISION` fp32, fp16 or bf16", oneOf(sortedKeys(gpuPrecisions)...)),
 			newSwitch(&cost, "cost", "print operations and bytes"),
 			newSwitch(&asJSON, "json", "print JSON"),
