@@ -155,6 +155,9 @@ func (g *gemmBlock) start() {
 	place = f.MadLoU32(place, ptx.Int(16), f.MadLoU32(line, ptx.Int(gemmLine), g.slab))
 	g.element = f.MulLoU32(chunk, ptx.Int(g.chunk))
 	rows := func(o Pointer, first, count, place ptx.B32) gemmRows {
+		if g.async { // chunks that are not read have aligned addresses too; the pitch of a single row may be odd
+			o.Pitch = f.AndB32(o.Pitch, ptx.Int(-16))
+		}
 		row := f.AddU32(first, line)
 		return gemmRows{
 			at:    f.MadWideU32(g.element, ptx.Int(g.s.Precision.Activation.Size()), o.Row(f, row)),
