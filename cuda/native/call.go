@@ -60,6 +60,8 @@ const (
 
 // An object is what a device knows about a handle that is alive.
 type object struct {
+	params map[string]int // a module's functions, and how many parameters each has
+
 	name   string // a function's
 	module handle // that a function is in
 }

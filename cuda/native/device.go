@@ -167,7 +167,7 @@ func (d *device) enterCopy(call string, host []byte, s cuda.Stream) error {
 	if err := d.enter(call, handle{stream, uintptr(s)}); err != nil {
 		return err
 	}
-	if !d.isPinned(host) {
+	if len(host) == 0 || !d.isPinned(host) {
 		return refused(call, fmt.Sprintf("of %d bytes that are not page-locked", len(host)), cuda.ErrInvalidValue)
 	}
 	return nil

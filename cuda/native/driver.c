@@ -15,9 +15,6 @@ CUresult native_load(CUmodule *module, const char *ptx, char *log, unsigned int 
 	return cuModuleLoadDataEx(module, ptx, sizeof options / sizeof options[0], options, values);
 }
 
-/* The form that CUDA 11.0 came with. Newer headers give its name to another one. */
-CUresult cuGraphInstantiate_v2(CUgraphExec *, CUgraph, CUgraphNode *errors, char *log, size_t size);
-
 CUresult native_instantiate(CUgraphExec *exec, CUgraph graph) {
 	CUresult result = cuGraphInstantiateWithFlags(exec, graph, 0);
 	if (result == CUDA_ERROR_NOT_FOUND)

@@ -3,6 +3,9 @@
 
 #include <cuda.h>
 
+/* The form that CUDA 11.0 came with. Newer headers give its name to another one. */
+CUresult cuGraphInstantiate_v2(CUgraphExec *, CUgraph, CUgraphNode *errors, char *log, size_t size);
+
 /* The context that is current on this thread. */
 CUcontext native_current(void);
 

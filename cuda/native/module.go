@@ -18,29 +18,43 @@ import (
 	"gorgonia.org/cu"
 
 	"vith/cuda"
+	"vith/kernels/ptx"
 )
 
 // logSize is how much of the compiler's log an error shows, in bytes.
 const logSize = 4096
 
-func (d *device) ModuleLoadData(ptx string) (cuda.Module, error) {
+func (d *device) ModuleLoadData(text string) (cuda.Module, error) {
 	const call = "cuModuleLoadDataEx"
 	if err := d.enter(call); err != nil {
 		return 0, err
 	}
-	if strings.IndexByte(ptx, 0) >= 0 {
+	if strings.IndexByte(text, 0) >= 0 {
 		return 0, refused(call, "of text with a zero byte", cuda.ErrInvalidPTX)
 	}
-	text := C.CString(ptx)
-	defer C.free(unsafe.Pointer(text))
+	image := C.CString(text)
+	defer C.free(unsafe.Pointer(image))
 	log := (*C.char)(C.malloc(logSize))
 	defer C.free(unsafe.Pointer(log))
 	var m C.CUmodule
-	if s := cuda.Status(C.native_load(&m, text, log, logSize)); s != cuda.Success {
-		return 0, refused(call, fmt.Sprintf("of %d bytes of PTX (%s)", len(ptx), strings.TrimSpace(C.GoString(log))), s)
+	if s := cuda.Status(C.native_load(&m, image, log, logSize)); s != cuda.Success {
+		return 0, refused(call, fmt.Sprintf("of %d bytes of PTX (%s)", len(text), strings.TrimSpace(C.GoString(log))), s)
 	}
-	d.live[handle{module, from(m)}] = object{}
+	d.live[handle{module, from(m)}] = object{params: parameters(text)}
 	return cuda.Module(from(m)), nil
+}
+
+// parameters counts the parameters of a text's functions. It knows none of a text that only the driver understands.
+func parameters(text string) map[string]int {
+	form, err := ptx.Parse(text)
+	if err != nil {
+		return nil
+	}
+	n := map[string]int{}
+	for _, k := range form.Kernels {
+		n[k.Name] = len(k.Params)
+	}
+	return n
 }
 
 func (d *device) ModuleUnload(m cuda.Module) error {
@@ -62,7 +76,7 @@ func (d *device) ModuleGetFunction(m cuda.Module, name string) (cuda.Function, e
 	if err != nil {
 		return 0, failed(call, name, err)
 	}
-	d.live[handle{function, from(f)}] = object{name, handle{module, uintptr(m)}}
+	d.live[handle{function, from(f)}] = object{name: name, module: handle{module, uintptr(m)}}
 	return cuda.Function(from(f)), nil
 }
 
@@ -106,17 +120,25 @@ func (d *device) LaunchKernel(f cuda.Function, grid, block [3]int, shared int, s
 	if err := d.enter(call, handle{function, uintptr(f)}, handle{stream, uintptr(s)}); err != nil {
 		return err
 	}
-	err := error(cu.InvalidValue)
-	if fits(grid[0], grid[1], grid[2], block[0], block[1], block[2], shared+1) {
-		d.params = d.params[:0]
-		for i := range params {
-			d.params = append(d.params, unsafe.Pointer(&params[i]))
-		}
-		err = as[cu.Function](uintptr(f)).Launch(grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, as[cu.Stream](uintptr(s)), d.params)
-		clear(d.params)
+	fn := d.live[handle{function, uintptr(f)}]
+	refuse := func(err error, why string) error {
+		return failed(call, fmt.Sprintf("%s grid %v block %v shared %d%s", fn.name, grid, block, shared, why), err)
 	}
+	if !fits(grid[0], grid[1], grid[2], block[0], block[1], block[2], shared+1) {
+		return refuse(cu.InvalidValue, "")
+	}
+	// The driver would read as many as the kernel has, whatever it was given.
+	if n, known := d.live[fn.module].params[fn.name]; known && n != len(params) {
+		return refuse(cu.InvalidValue, fmt.Sprintf(" with %d parameters of %d", len(params), n))
+	}
+	d.params = d.params[:0]
+	for i := range params {
+		d.params = append(d.params, unsafe.Pointer(&params[i]))
+	}
+	err := as[cu.Function](uintptr(f)).Launch(grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, as[cu.Stream](uintptr(s)), d.params)
+	clear(d.params)
 	if err != nil {
-		return failed(call, fmt.Sprintf("%s grid %v block %v shared %d", d.live[handle{function, uintptr(f)}].name, grid, block, shared), err)
+		return refuse(err, "")
 	}
 	return nil
 }
