@@ -17,7 +17,11 @@ import (
 //
 // Shapes: q, y [batch·queries, heads·head_dim]; k, v [batch·keys, heads·head_dim]; head h is columns
 // [h·head_dim, (h+1)·head_dim). With one query an image it serves the last layer, of which only the class token is
-// needed. S and P are never stored. Compute bound: 4·queries·keys·head_dim operations a head.
+// needed. scale is not negative. S and P are never stored. Compute bound: 4·queries·keys·head_dim operations a head.
+//
+// On a GPU a grid of batch·heads·blocks() blocks, those of a head next to each other, reads q and writes y once, and k
+// and v once a block, in practice from the L2 cache. Views of one buffer for q, k and v are what it is made for: only
+// their pitches are not constants of the text.
 // Source: Vaswani et al. 2017, arXiv:1706.03762 §3.2.
 var attention = register(&Kernel{
 	Name:    "attention",

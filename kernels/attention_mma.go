@@ -67,7 +67,7 @@ func newAttentionMMA(sizes attentionSizes) attentionMMA {
 	default:
 		a.tiles, a.step = 1, 32
 	}
-	a.warps = max(2, min(4, ceilDiv(a.queries, a.tiles*mmaSize)))
+	a.warps = max(2, min(4, ceilDiv(a.queries, a.warpRows())))
 	three := a
 	three.warps = 3
 	if a.warps == 4 && three.blocks()*three.rows() < a.blocks()*a.rows() {
@@ -77,7 +77,8 @@ func newAttentionMMA(sizes attentionSizes) attentionMMA {
 }
 
 func (a attentionMMA) threads() int  { return a.warps * warpSize }
-func (a attentionMMA) rows() int     { return a.warps * a.tiles * mmaSize }
+func (a attentionMMA) warpRows() int { return a.tiles * mmaSize }
+func (a attentionMMA) rows() int     { return a.warps * a.warpRows() }
 func (a attentionMMA) blocks() int   { return ceilDiv(a.queries, a.rows()) } // of a head
 func (a attentionMMA) async() bool   { return a.target >= ptx.SM80 }
 func (a attentionMMA) rowBytes() int { return 2 * a.dim }
@@ -94,6 +95,10 @@ func (a attentionMMA) second() int {
 
 func (a attentionMMA) odd() int    { return a.stage() + a.second() }
 func (a attentionMMA) shared() int { return a.odd() + 2*a.rowBytes() }
+
+// idle tells whether some warps have no queries and pass over the steps. From a head_dim of 80 up there are no registers
+// for it.
+func (a attentionMMA) idle() bool { return a.dim < 80 && a.blocks()*a.rows()-a.queries >= a.warpRows() }
 
 // swizzled is z: how many low bits of a chunk's number its row changes.
 func (a attentionMMA) swizzled() int { return min(3, bits.TrailingZeros(uint(a.chunks()))) }
@@ -127,8 +132,7 @@ type attentionWriter struct {
 	q     [][][]ptx.B32  // [tile][pair of chunks]: left operands
 	m, l  [][2]ptx.F32   // [tile][row g, row g+8]; of l, the lane's part
 	o     [][][4]ptx.F32 // [tile][chunk]: accumulators
-
-	busy func(then func()) // runs then in the warps that have queries
+	busy  ptx.Pred       // has the warp queries? Only if some have none.
 }
 
 func (a attentionMMA) write(f *ptx.Func, p Params) {
@@ -138,7 +142,6 @@ func (a attentionMMA) write(f *ptx.Func, p Params) {
 		Func: f, attentionMMA: a,
 		memory: f.DynamicShared("memory", 128, a.shared()), scale: ex2Scale(f, p.Scalars[0]), zero: f.MovF32(ptx.Float(0)),
 		m: make([][2]ptx.F32, a.tiles), l: make([][2]ptx.F32, a.tiles),
-		busy: func(then func()) { then() },
 	}
 	for range a.tiles {
 		w.o = append(w.o, make([][4]ptx.F32, a.chunks()))
@@ -164,27 +167,24 @@ func (a attentionMMA) write(f *ptx.Func, p Params) {
 	}
 	w.commit()
 	w.key = f.AddU32(firstKey, w.row)
-	if a.dim < 80 && a.queries <= a.blocks()*a.rows()-a.tiles*mmaSize {
-		start := f.MulLoU32(f.ShrU32(tid, ptx.Int(5)), ptx.Int(a.tiles*mmaSize))
-		busy := f.SetpU32(ptx.LT, f.MadLoU32(block, ptx.Int(a.rows()), start), ptx.Int(a.queries))
-		w.busy = func(then func()) { f.If(busy, then) }
+	if a.idle() {
+		start := f.MadLoU32(f.ShrU32(tid, ptx.Int(5)), ptx.Int(a.warpRows()), f.MulLoU32(block, ptx.Int(a.rows())))
+		w.busy = f.SetpU32(ptx.LT, start, ptx.Int(a.queries))
 	}
 
-	first := 0 // offset of the first full step in shared memory
-	switch ahead := a.async() && steps > 0; {
-	case ahead && rest > 1: // step 0 goes where Q is
-		first = a.stage()
-		w.arrive(0)
-		w.loadQueries(tid)
-		w.BarSync(0)
-		w.copyStep(k, v, w.AddU32(w.place, ptx.Int(first)))
-	case ahead:
+	ahead := a.async() && steps > 0 // copy step 0 while working on the rest
+	first := 0                      // its offset in shared memory
+	if ahead && rest <= 1 {
 		w.copyStep(k, v, w.place)
 		w.arrive(1)
-		w.loadQueries(tid)
-	default:
+	} else {
 		w.arrive(0)
-		w.loadQueries(tid)
+	}
+	w.loadQueries(tid)
+	if ahead && rest > 1 {
+		first = a.stage()
+		w.BarSync(0) // it goes where Q was
+		w.copyStep(k, v, w.AddU32(w.place, ptx.Int(first)))
 	}
 	switch {
 	case rest == 1:
@@ -369,7 +369,7 @@ func (w *attentionWriter) loadQueries(tid ptx.B32) {
 	warp := w.ShrU32(tid, ptx.Int(5))
 	var lanes []ptx.B32
 	for _, lane := range w.lanes {
-		lanes = append(lanes, w.MadLoU32(warp, ptx.Int(w.tiles*mmaSize*w.rowBytes()), lane))
+		lanes = append(lanes, w.MadLoU32(warp, ptx.Int(w.warpRows()*w.rowBytes()), lane))
 	}
 	for tile := range w.tiles {
 		var q [][]ptx.B32
@@ -432,7 +432,7 @@ func (w *attentionWriter) loop(k, v Pointer, steps, first int) {
 			w.BarSync(0) // the step before is no longer needed
 			w.copyStep(k, v, w.place)
 			w.arrive(0)
-			w.busy(func() { w.attend(w.lanes, w.step, false) })
+			w.attendIfBusy(w.lanes)
 		})
 		return
 	}
@@ -445,9 +445,19 @@ func (w *attentionWriter) loop(k, v Pointer, steps, first int) {
 		for _, lane := range w.lanes {
 			lanes = append(lanes, w.AddU32(lane, offset))
 		}
-		w.busy(func() { w.attend(lanes, w.step, false) })
+		w.attendIfBusy(lanes)
 		ptx.Into(w.Func, offset).MovB32(next)
 	})
+}
+
+// attendIfBusy takes a full step, in the warps that have queries.
+func (w *attentionWriter) attendIfBusy(lanes []ptx.B32) {
+	attend := func() { w.attend(lanes, w.step, false) }
+	if w.idle() {
+		w.If(w.busy, attend)
+		return
+	}
+	attend()
 }
 
 // attend takes the keys of a step, of which the first `keys` count, into m, l and O; as the first ones, if so.
@@ -558,7 +568,7 @@ func (w *attentionWriter) storeRows(y Pointer) {
 	lane, warp := w.AndB32(tid, ptx.Int(warpSize-1)), w.ShrU32(tid, ptx.Int(5))
 	g, quad := w.ShrU32(lane, ptx.Int(2)), w.AndB32(lane, ptx.Int(3))
 	swizzle := w.MulLoU32(w.swizzle(g), ptx.Int(chunkBytes))
-	row := w.MadLoU32(w.MadLoU32(warp, ptx.Int(w.tiles*mmaSize), g), ptx.Int(w.rowBytes()), w.MadLoU32(quad, ptx.Int(4), w.memory))
+	row := w.MadLoU32(w.MadLoU32(warp, ptx.Int(w.warpRows()), g), ptx.Int(w.rowBytes()), w.MadLoU32(quad, ptx.Int(4), w.memory))
 	for tile := range w.tiles {
 		for h := range 2 {
 			scale := w.RcpApproxFtzF32(reduceLanes(w.Func, w.l[tile][h], 1, 4, w.AddRnF32))
