@@ -16,22 +16,23 @@ type bitReader struct {
 	ended   bool // the data ended without a marker
 }
 
-// fill makes at least 32 bits available: enough for a code and its extra bits.
-// It is called when less than 32 are left.
-func (b *bitReader) fill() {
+// refill makes at least 32 bits available: enough for a code and its extra bits.
+// It is called when less than 32 are left. Loops over coefficients keep acc and
+// have in registers; it takes their copies and returns new ones.
+func (b *bitReader) refill(acc uint64, have uint) (uint64, uint) {
 	if b.pos+4 <= len(b.data) {
 		v := binary.BigEndian.Uint32(b.data[b.pos:])
 		if inverse := ^v; (inverse-0x01010101)&v&0x80808080 == 0 { // no byte is 0xff
-			b.acc |= uint64(v) << (32 - b.have)
-			b.have += 32
 			b.pos += 4
-			return
+			return acc | uint64(v)<<((32-have)&63), have + 32
 		}
 	}
+	b.acc, b.have = acc, have
 	b.fillBytes()
+	return b.acc, b.have
 }
 
-// fillBytes is fill where a byte is 0xff or the data is about to end.
+// fillBytes fills the reservoir where a byte is 0xff or the data is about to end.
 func (b *bitReader) fillBytes() {
 	for b.have <= 56 {
 		v, ok := b.next()
@@ -93,25 +94,15 @@ func (b *bitReader) exhausted() bool {
 	return b.overrun
 }
 
-// skip drops n bits.
-func (b *bitReader) skip(n uint) {
-	b.acc <<= n & 63
-	b.have -= n
-}
-
-// take returns the next n bits, 0 < n <= 16, which must be there.
-func (b *bitReader) take(n uint) int32 {
-	v := int32(b.acc >> ((64 - n) & 63))
-	b.skip(n)
-	return v
-}
-
 // bits returns the next n bits, 0 < n <= 16.
 func (b *bitReader) bits(n uint) int32 {
 	if b.have < 32 {
-		b.fill()
+		b.acc, b.have = b.refill(b.acc, b.have)
 	}
-	return b.take(n)
+	v := int32(b.acc >> ((64 - n) & 63))
+	b.acc <<= n & 63
+	b.have -= n
+	return v
 }
 
 // restart looks for restart marker number n, 0 to 7, and moves behind it. A

@@ -1,19 +1,23 @@
 package jpeg
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+)
 
 // lookupBits is the length of the codes that one lookup decodes.
 const lookupBits = 10
 
 // A huffman is a decoding table (T.81, annex C and F.2.2.3).
 //
-// An entry of lookup, found with the next lookupBits bits of the data, is
+// An entry of lookup is found with the next lookupBits bits of the data:
 //
-//	value << 16 | symbol << 8 | total << 4 | length
+//	value << 16 | symbol << 8 | bits
 //
-// length is that of the code, 0 if it is longer than lookupBits. If the code
-// and the extra bits that its symbol asks for fit in lookupBits, total is the
-// length of both and value the signed number they make; otherwise total is 0.
+// If a code and the extra bits that its symbol asks for fit in lookupBits, value
+// is the signed number that these make, which is never 0, and bits the length of
+// both. If only the code fits, value is 0 and bits is its length. If not even
+// the code fits the entry is 0.
 type huffman struct {
 	lookup [1 << lookupBits]uint32
 	// For codes of each length: the largest, -1 if there is none, and what to
@@ -22,6 +26,9 @@ type huffman struct {
 	symbols         [256]byte
 	maxSymbol       byte
 }
+
+// huffmans are tables that were used, for reuse.
+var huffmans = sync.Pool{New: func() any { return new(huffman) }}
 
 // huffmanTables are the tables of a class; nil ones are not defined.
 type huffmanTables [4]*huffman
@@ -36,7 +43,8 @@ func newHuffman(p []byte) (*huffman, int, error) {
 	if n > 256 || len(p) < 16+n {
 		return nil, 0, FormatError(fmt.Sprintf("Huffman table of %d codes in %d bytes", n, len(p)-16))
 	}
-	h := new(huffman)
+	h := huffmans.Get().(*huffman)
+	*h = huffman{}
 	copy(h.symbols[:], p[16:16+n])
 	code, k := int32(0), int32(0)
 	for length := 1; length <= 16; length++ {
@@ -62,15 +70,21 @@ func newHuffman(p []byte) (*huffman, int, error) {
 // fill writes the entries of lookup that begin with code.
 func (h *huffman) fill(code uint32, length int, symbol byte) {
 	free := lookupBits - length // bits after the code
-	first := code << free
-	entry := uint32(symbol)<<8 | uint32(length)
-	for rest := range uint32(1) << free {
-		e := entry
-		if size := int(symbol & 15); size > 0 && size <= free {
-			value := extend(int32(rest>>(free-size)), uint(size))
-			e |= uint32(uint16(value))<<16 | uint32(length+size)<<4
+	entries := h.lookup[code<<free:][:1<<free]
+	size := int(symbol & 15)
+	if size == 0 || size > free {
+		for i := range entries {
+			entries[i] = uint32(symbol)<<8 | uint32(length)
 		}
-		h.lookup[first+rest] = e
+		return
+	}
+	same := len(entries) >> size // entries of equal extra bits
+	for bits := range int32(1) << size {
+		e := uint32(extend(bits, uint(size)))<<16 | uint32(symbol)<<8 | uint32(length+size)
+		for i := range entries[:same] {
+			entries[i] = e
+		}
+		entries = entries[same:]
 	}
 }
 
@@ -83,27 +97,23 @@ func extend(bits int32, size uint) int32 {
 	return bits
 }
 
-// symbol decodes the next symbol. At least 17 bits must be in the reservoir.
-func (b *bitReader) symbol(h *huffman) byte {
-	e := h.lookup[b.acc>>(64-lookupBits)]
-	if length := uint(e & 15); length != 0 {
-		b.skip(length)
-		return byte(e >> 8)
+// symbol returns the symbol at the top of acc, which has at least 17 bits, and
+// the length of its code. e is the entry of lookup, which has no value.
+func (h *huffman) symbol(acc uint64, e uint32) (symbol byte, length uint) {
+	if e != 0 {
+		return byte(e >> 8), uint(e & 63)
 	}
-	return b.longSymbol(h)
+	return h.longSymbol(acc)
 }
 
-// longSymbol decodes a symbol whose code is longer than lookupBits. Bits that
-// are no code count as the symbol 0, and 17 of them are used up: libjpeg notices
-// only then.
-func (b *bitReader) longSymbol(h *huffman) byte {
-	code := int32(b.acc >> 48)
+// longSymbol is symbol for codes longer than lookupBits. Bits that are no code
+// count as the symbol 0, and 17 of them are used up: libjpeg notices only then.
+func (h *huffman) longSymbol(acc uint64) (symbol byte, length uint) {
+	code := int32(acc >> 48)
 	for length := lookupBits + 1; length <= 16; length++ {
 		if c := code >> (16 - length); c <= h.maxCode[length] {
-			b.skip(uint(length))
-			return h.symbols[byte(c+h.offset[length])]
+			return h.symbols[byte(c+h.offset[length])], uint(length)
 		}
 	}
-	b.skip(17)
-	return 0
+	return 0, 17
 }

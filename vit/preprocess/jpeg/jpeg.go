@@ -9,9 +9,10 @@
 //
 // # What makes the bits
 //
-// The standard leaves four things open; here they are libjpeg's.
+// The standard leaves four things open; here they are libjpeg's. The arithmetic of
+// the first three is in package simd.
 //
-//   - The inverse DCT is the "accurate integer" one (jidctint.c): idct.go.
+//   - The inverse DCT is the "accurate integer" one (jidctint.c).
 //   - Subsampled chroma is interpolated with a triangle filter where the ratio
 //     is 2 in a direction, and replicated otherwise (jdsample.c): upsample.go.
 //   - Colour conversion is 16-bit fixed point with rounding (jdcolor.c), and
@@ -38,6 +39,8 @@ import (
 	"fmt"
 	"image"
 	"io"
+
+	"vith/vit/preprocess/simd"
 )
 
 // An UnsupportedError says which valid feature of JPEG is not decoded. It
@@ -86,6 +89,8 @@ type Decoder struct {
 	// Exif is the TIFF structure of the first Exif segment before the first
 	// scan, XMP the packet of the first XMP segment; nil without. Both alias the data.
 	Exif, XMP []byte
+	// Tier are the routines to use. New sets the best of this CPU.
+	Tier *simd.Tier
 
 	data []byte
 	pos  int // of the next marker, while not in a scan
@@ -119,19 +124,23 @@ type component struct {
 	blocksX, blocksY int // that hold samples; a non-interleaved scan has just these
 	stride           int // samples of a row, whole MCUs
 
-	coefficients []int16 // [mcusY*v, stride/8, 64], natural order, not dequantised; nil where one scan makes the image
-	samples      []byte  // [2*v*8, stride]: the rows of two MCU rows, the even one first
+	samples []byte // [2*v*8, stride]: the rows of two MCU rows, the even one first
+
+	// Where one scan does not make the image:
+	coefficients []int16  // [mcusY*v, stride/8, 64], natural order, not dequantised
+	nonzero      []uint64 // [mcusY*v, stride/8]: bit k tells of coefficient k in zigzag order; clear without AC coefficients
 }
 
-// block is block bx of block row by.
-func (c *component) block(bx, by int) *[64]int16 {
-	return (*[64]int16)(c.coefficients[(by*(c.stride/8)+bx)*64:])
-}
+// blockIndex numbers block bx of block row by.
+func (c *component) blockIndex(bx, by int) int { return by*(c.stride/8) + bx }
+
+// block is block n.
+func (c *component) block(n int) *[64]int16 { return (*[64]int16)(c.coefficients[n*64:]) }
 
 // New reads the header of data, up to the first scan. It allocates nothing that
 // depends on the size of the image.
 func New(data []byte) (*Decoder, error) {
-	d := &Decoder{data: data, adobe: -1}
+	d := &Decoder{Tier: simd.Best(), data: data, adobe: -1}
 	if len(data) < 2 {
 		return nil, fmt.Errorf("jpeg: %d bytes: %w", len(data), io.ErrUnexpectedEOF)
 	}
@@ -153,9 +162,10 @@ func New(data []byte) (*Decoder, error) {
 	return d, nil
 }
 
-// Memory is about how many bytes [Decoder.Rows] will allocate.
+// Memory is about how many bytes [Decoder.Rows] will need.
 func (d *Decoder) Memory() int64 {
-	n := 2 * d.bufferedCoefficients()
+	n := d.bufferedCoefficients()
+	n = 2*n + n/8
 	for i := range d.components {
 		c := &d.components[i]
 		n += int64(c.stride) * int64(2*c.v*8)
@@ -183,11 +193,13 @@ func (d *Decoder) bufferedCoefficients() int64 {
 // It checks ctx at every row of MCUs and returns ctx.Err() as it is. It may be
 // called once.
 func (d *Decoder) Rows(ctx context.Context, window image.Rectangle, emit func(row []byte)) error {
-	d.out.init(d, window, emit)
+	w := workspaces.Get().(*workspace)
+	defer d.release(w)
+	d.out.init(d, w, window, emit)
 	if d.singleScan() {
 		return d.decodeStreaming(ctx)
 	}
-	return d.decodeBuffered(ctx)
+	return d.decodeBuffered(ctx, w)
 }
 
 // singleScan reports whether the scan whose header was read makes the whole image.
@@ -226,14 +238,11 @@ func (d *Decoder) decodeStreaming(ctx context.Context) error {
 const maxCoefficients = 1 << 29
 
 // decodeBuffered decodes all scans to coefficients, then these to pixels.
-func (d *Decoder) decodeBuffered(ctx context.Context) error {
+func (d *Decoder) decodeBuffered(ctx context.Context, w *workspace) error {
 	if n := d.bufferedCoefficients(); n > maxCoefficients {
 		return UnsupportedError(fmt.Sprintf("%d x %d in several scans: %d coefficients, the limit is %d", d.Width, d.Height, n, maxCoefficients))
 	}
-	for i := range d.components {
-		c := &d.components[i]
-		c.coefficients = make([]int16, c.stride*d.mcusY*c.v*8)
-	}
+	w.makeCoefficients(d)
 	for more := true; more; {
 		if err := d.startScan(); err != nil {
 			return err
@@ -271,7 +280,12 @@ func (d *Decoder) reconstructRow(c *component, my int) {
 	}
 	for v := range c.v {
 		for bx := d.out.mcuX0 * c.h; bx < d.out.mcuX1*c.h; bx++ {
-			idct(c.blockSamples(bx, my, v), c.stride, c.block(bx, my*c.v+v), c.quant)
+			n := c.blockIndex(bx, my*c.v+v)
+			if c.nonzero[n]&^1 == 0 {
+				fillBlock(c.blockSamples(bx, my, v), c.stride, c.block(n)[0], c.quant)
+			} else {
+				d.Tier.IDCT(c.blockSamples(bx, my, v), c.stride, c.block(n), c.quant)
+			}
 		}
 	}
 }

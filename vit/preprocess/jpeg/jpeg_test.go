@@ -12,16 +12,32 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"vith/vit/preprocess/simd"
 )
 
 const images = "../../testdata/images"
 
-// decode returns the window of an image; the whole image for an empty one.
+// decode returns the window of an image; the whole image for an empty one. All
+// tiers must agree.
 func decode(data []byte, window image.Rectangle) ([]byte, error) {
+	tiers := simd.Tiers()
+	pix, err := decodeWith(tiers[0], data, window)
+	for _, tier := range tiers[1:] {
+		other, otherErr := decodeWith(tier, data, window)
+		if !bytes.Equal(pix, other) || fmt.Sprint(err) != fmt.Sprint(otherErr) {
+			return nil, fmt.Errorf("tiers %s and %s differ: errors %v and %v", tiers[0].Name, tier.Name, err, otherErr)
+		}
+	}
+	return pix, err
+}
+
+func decodeWith(tier *simd.Tier, data []byte, window image.Rectangle) ([]byte, error) {
 	d, err := New(data)
 	if err != nil {
 		return nil, err
 	}
+	d.Tier = tier
 	if window.Empty() {
 		window = image.Rect(0, 0, d.Width, d.Height)
 	}
@@ -228,84 +244,24 @@ func TestWindowDoesNotHideDamage(t *testing.T) {
 	}
 }
 
-// idctReference is the definition (T.81, A.3.3), in float64.
-func idctReference(coefficients *[64]int16) (samples [64]float64) {
-	for i := range samples {
-		x, y := float64(i%8), float64(i/8)
-		for k, c := range coefficients {
-			u, v := float64(k%8), float64(k/8)
-			s := float64(c) / 4 * math.Cos((2*x+1)*u*math.Pi/16) * math.Cos((2*y+1)*v*math.Pi/16)
-			if u == 0 {
-				s *= math.Sqrt2 / 2
-			}
-			if v == 0 {
-				s *= math.Sqrt2 / 2
-			}
-			samples[i] += s
-		}
-		samples[i] = math.Min(math.Max(samples[i]+128, 0), 255)
-	}
-	return samples
-}
-
-// The integer transform keeps 13 bits of the constants and rounds twice, to 1/4
-// of 1/8 and to 1: it is within 1/2 + 1/8 + a little of the definition.
-func TestIDCT(t *testing.T) {
-	random := rand.New(rand.NewPCG(5, 6))
-	const tolerance = 0.5 + 0.125 + 0.05
-	for n := range 2000 {
-		var block, dequantised [64]int16
-		var quant [64]uint16
-		for k := range quant {
-			quant[k] = uint16(1 + random.IntN(16))
-		}
-		for range n % 20 {
-			k := random.IntN(64)
-			if n%3 == 0 {
-				k %= 8 // the first row alone is a short cut
-			}
-			block[k] = int16(random.IntN(1000)-500) / int16(quant[k])
-		}
-		for k := range block {
-			dequantised[k] = block[k] * int16(quant[k])
-		}
-		want := idctReference(&dequantised)
-		const stride = 11
-		out := bytes.Repeat([]byte{0xa5}, 8*stride)
-		idct(out, stride, &block, &quant)
-		for i, v := range out {
-			x, y := i%stride, i/stride
-			if x >= 8 {
-				if v != 0xa5 {
-					t.Fatalf("block %d: wrote beyond its row", n)
-				}
-				continue
-			}
-			if difference := math.Abs(float64(v) - want[8*y+x]); difference > tolerance {
-				t.Fatalf("block %d: sample (%d, %d) is %d, want %.3f", n, x, y, v, want[8*y+x])
+// fillBlock is the transform of a block without AC coefficients.
+func TestFillBlock(t *testing.T) {
+	const stride = 11
+	quant := new([64]uint16)
+	for _, q := range []uint16{0, 1, 2, 3, 16, 255, 256, 257, 65535} {
+		quant[0] = q
+		for dc := math.MinInt16; dc <= math.MaxInt16; dc += 7 {
+			got, want := make([]byte, 8*stride), make([]byte, 8*stride)
+			fillBlock(got, stride, int16(dc), quant)
+			simd.Best().IDCT(want, stride, &[64]int16{int16(dc)}, quant)
+			if !bytes.Equal(got, want) {
+				t.Fatalf("%d·%d: %d, want %d", dc, q, got[0], want[0])
 			}
 		}
 	}
 }
 
-// The conversions are rounded from their real formulas.
-func TestColorConversion(t *testing.T) {
-	clampFloat := func(v float64) float64 { return math.Min(math.Max(v, 0), 255) }
-	for y := 0; y < 256; y += 5 {
-		for cb := 0; cb < 256; cb += 3 {
-			for cr := 0; cr < 256; cr += 3 {
-				var got [3]byte
-				convertYCbCr(got[:], []byte{byte(y)}, []byte{byte(cb)}, []byte{byte(cr)})
-				u, v := float64(cb-128), float64(cr-128)
-				want := [3]float64{float64(y) + 1.402*v, float64(y) - 0.344136*u - 0.714136*v, float64(y) + 1.772*u}
-				for i := range got {
-					if math.Abs(float64(got[i])-clampFloat(want[i])) > 0.51 { // half, and the constants' last bit
-						t.Fatalf("YCbCr %d %d %d: channel %d is %d, want %.3f", y, cb, cr, i, got[i], want[i])
-					}
-				}
-			}
-		}
-	}
+func TestApplyBlack(t *testing.T) {
 	for ink := range 256 {
 		for k := range 256 {
 			got := []byte{byte(ink), 0, 255}

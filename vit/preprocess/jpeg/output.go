@@ -11,12 +11,12 @@ type output struct {
 	next, end    int // rows of the window that are still to come
 	mcuX0, mcuX1 int // MCU columns that these need
 
-	planes  [][]byte // one row of each component
-	buffers [][]byte // for upsampled rows
-	pixels  []byte   // [x1-x0, 3]
+	planes  [4][]byte // one row of each component
+	buffers [4][]byte // for upsampled rows
+	pixels  []byte    // [x1-x0, 3]
 }
 
-func (o *output) init(d *Decoder, window image.Rectangle, emit func([]byte)) {
+func (o *output) init(d *Decoder, w *workspace, window image.Rectangle, emit func([]byte)) {
 	*o = output{
 		d: d, emit: emit,
 		x0: window.Min.X, x1: window.Max.X,
@@ -25,14 +25,19 @@ func (o *output) init(d *Decoder, window image.Rectangle, emit func([]byte)) {
 	// Upsampling reads one sample beyond the window: hMax columns at most.
 	o.mcuX0 = max(o.x0-d.hMax, 0) / (8 * d.hMax)
 	o.mcuX1 = min(ceilDiv(o.x1+d.hMax, 8*d.hMax), d.mcusX)
-	o.planes = make([][]byte, len(d.components))
-	o.buffers = make([][]byte, len(d.components))
+	width := o.x1 - o.x0
+	buffer := width + 6 // h2v1 and h2v2 write up to 3 more at each end
+	n := 3 * width
+	for _, c := range d.components {
+		n += buffer + 2*c.v*8*c.stride
+	}
+	cut := w.makeBytes(n)
 	for i := range d.components {
 		c := &d.components[i]
-		c.samples = make([]byte, 2*c.v*8*c.stride)
-		o.buffers[i] = make([]byte, o.x1-o.x0+6) // h2v1 and h2v2 write up to 3 more at each end
+		c.samples = cut(2 * c.v * 8 * c.stride)
+		o.buffers[i] = cut(buffer)
 	}
-	o.pixels = make([]byte, 3*(o.x1-o.x0))
+	o.pixels = cut(3 * width)
 }
 
 // complete reports whether all rows of the window were emitted.
@@ -55,7 +60,7 @@ func (o *output) mcuRow(my int) {
 		for i := range d.components {
 			o.planes[i] = o.upsample(&d.components[i], o.next, o.buffers[i])
 		}
-		d.colorSpace.convert(o.pixels, o.planes)
+		d.colorSpace.convert(d.Tier, o.pixels, &o.planes)
 		o.emit(o.pixels)
 	}
 }

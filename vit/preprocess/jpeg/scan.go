@@ -2,24 +2,33 @@ package jpeg
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 )
 
 // naturalOrder is where coefficient k of the zigzag order is in a block, row by
-// row (T.81, figure A.6). The 16 entries beyond the end catch runs that leave
-// the block.
-var naturalOrder = [64 + 16]uint8{
-	0, 1, 8, 16, 9, 2, 3, 10,
-	17, 24, 32, 25, 18, 11, 4, 5,
-	12, 19, 26, 33, 40, 48, 41, 34,
-	27, 20, 13, 6, 7, 14, 21, 28,
-	35, 42, 49, 56, 57, 50, 43, 36,
-	29, 22, 15, 23, 30, 37, 44, 51,
-	58, 59, 52, 45, 38, 31, 39, 46,
-	53, 60, 61, 54, 47, 55, 62, 63,
-	63, 63, 63, 63, 63, 63, 63, 63,
-	63, 63, 63, 63, 63, 63, 63, 63,
-}
+// row (T.81, figure A.6). The entries beyond the end catch runs that leave the
+// block.
+var naturalOrder = func() (order [128]uint8) {
+	for k := range order {
+		order[k] = 63
+	}
+	// Diagonals alternate between going up and going down.
+	k := 0
+	for diagonal := range 15 {
+		for i := range diagonal + 1 {
+			x, y := i, diagonal-i
+			if diagonal%2 == 1 {
+				x, y = y, x
+			}
+			if x < 8 && y < 8 {
+				order[k] = uint8(8*y + x)
+				k++
+			}
+		}
+	}
+	return order
+}()
 
 // A scan is the state of the entropy decoder.
 type scan struct {
@@ -111,12 +120,21 @@ func (d *Decoder) sequentialRow(my int) error {
 			p := &s.parts[i]
 			for v := range p.v {
 				for h := range p.h {
-					s.block = [64]int16{}
+					last := 0
+					s.block[0] = 0
 					if present {
-						s.sequentialBlock(p, &s.block)
+						last = s.sequentialBlock(p, &s.block)
 					}
 					if visible {
-						idct(p.blockSamples(mx*p.h+h, my, v), p.stride, &s.block, p.quant)
+						samples := p.blockSamples(mx*p.h+h, my, v)
+						if last == 0 {
+							fillBlock(samples, p.stride, s.block[0], p.quant)
+						} else {
+							d.Tier.IDCT(samples, p.stride, &s.block, p.quant)
+						}
+					}
+					if last > 0 {
+						s.block = [64]int16{}
 					}
 				}
 			}
@@ -125,10 +143,19 @@ func (d *Decoder) sequentialRow(my int) error {
 	return d.checkEnd(my)
 }
 
+// fillBlock is the inverse DCT of a block that is 0 but for its mean.
+func fillBlock(dst []byte, stride int, dc int16, quant *[64]uint16) {
+	v := int32(dc*int16(quant[0])<<2) + 16 // 2 fractional bits, which may overflow, and 3 more
+	samples := uint64(min(max(v>>5+128, 0), 255)) * 0x0101010101010101
+	for y := range 8 {
+		binary.LittleEndian.PutUint64(dst[y*stride:], samples)
+	}
+}
+
 // decodeScan decodes a scan to the coefficients of its components.
 func (d *Decoder) decodeScan(ctx context.Context) error {
 	s := &d.scan
-	decode := s.sequentialBlock
+	decode := s.bufferedBlock
 	if d.progressive {
 		decode = s.progressiveBlock()
 	}
@@ -138,9 +165,14 @@ func (d *Decoder) decodeScan(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			for bx := range p.blocksX {
+			for bx := 0; bx < p.blocksX; bx++ {
 				if d.beginMCU() {
-					decode(p, p.component.block(bx, by))
+					decode(p, p.blockIndex(bx, by))
+				}
+				if s.eobRun > 0 && s.high == 0 && d.restartInterval == 0 { // these blocks have nothing
+					skip := min(int(s.eobRun), p.blocksX-1-bx)
+					s.eobRun -= int32(skip)
+					bx += skip
 				}
 			}
 			if err := d.checkEnd(by); err != nil {
@@ -161,7 +193,7 @@ func (d *Decoder) decodeScan(ctx context.Context) error {
 				p := &s.parts[i]
 				for v := range p.v {
 					for h := range p.h {
-						decode(p, p.component.block(mx*p.h+h, my*p.v+v))
+						decode(p, p.blockIndex(mx*p.h+h, my*p.v+v))
 					}
 				}
 			}
@@ -181,59 +213,75 @@ func (d *Decoder) checkEnd(my int) error {
 	return nil
 }
 
-// sequentialBlock decodes a block of zeros (T.81, F.2.2).
-func (s *scan) sequentialBlock(p *part, block *[64]int16) {
+// bufferedBlock decodes block n of a component whose coefficients are kept.
+func (s *scan) bufferedBlock(p *part, n int) {
+	last := s.sequentialBlock(p, p.block(n))
+	p.nonzero[n] |= 1 << min(last, 63)
+}
+
+// sequentialBlock decodes a block of zeros (T.81, F.2.2) and returns the number
+// of its last coefficient that is not zero in zigzag order, or 0.
+func (s *scan) sequentialBlock(p *part, block *[64]int16) (last int) {
 	b := &s.bits
 	p.predictor += b.dcDifference(p.dc)
 	block[0] = int16(p.predictor)
 	ac := p.ac
+	acc, have := b.acc, b.have
 	for k := 1; k < 64; k++ {
-		run, value, more := b.acCoefficient(ac)
-		k += run
-		if !more {
-			if run == 15 {
-				continue
-			}
-			return
+		if have < 32 {
+			acc, have = b.refill(acc, have)
 		}
-		block[naturalOrder[k]] = value
+		e := ac.lookup[acc>>(64-lookupBits)]
+		value := int16(e >> 16)
+		if value != 0 {
+			acc <<= e & 63
+			have -= uint(e & 63)
+			k += int(e >> 12 & 15)
+		} else {
+			symbol, length := ac.symbol(acc, e)
+			acc <<= length & 63
+			have -= length
+			size := uint(symbol & 15)
+			if size == 0 {
+				if symbol == 0xf0 {
+					k += 15
+					continue
+				}
+				break
+			}
+			value = int16(extend(int32(acc>>((64-size)&63)), size))
+			acc <<= size
+			have -= size
+			k += int(symbol >> 4)
+		}
+		block[naturalOrder[k&127]&63] = value
+		last = k
 	}
+	b.acc, b.have = acc, have
+	return last
 }
 
 // dcDifference decodes a DC difference.
 func (b *bitReader) dcDifference(h *huffman) int32 {
-	if b.have < 32 {
-		b.fill()
+	acc, have := b.acc, b.have
+	if have < 32 {
+		acc, have = b.refill(acc, have)
 	}
-	e := h.lookup[b.acc>>(64-lookupBits)]
-	if total := uint(e >> 4 & 15); total != 0 {
-		b.skip(total)
-		return int32(e) >> 16
+	e := h.lookup[acc>>(64-lookupBits)]
+	difference := int32(e) >> 16
+	if difference != 0 {
+		acc <<= e & 63
+		have -= uint(e & 63)
+	} else {
+		symbol, length := h.symbol(acc, e)
+		acc <<= length & 63
+		have -= length
+		if size := uint(symbol & 15); size > 0 {
+			difference = extend(int32(acc>>(64-size)), size)
+			acc <<= size
+			have -= size
+		}
 	}
-	size := uint(b.symbol(h))
-	if size == 0 {
-		return 0
-	}
-	return extend(b.take(size), size)
-}
-
-// acCoefficient decodes a run of zeros and the value after it. Without a value
-// the run is 15 for 16 zeros, and else the exponent of an end-of-band run: 0
-// for the end of the block.
-func (b *bitReader) acCoefficient(h *huffman) (run int, value int16, more bool) {
-	if b.have < 32 {
-		b.fill()
-	}
-	e := h.lookup[b.acc>>(64-lookupBits)]
-	if total := uint(e >> 4 & 15); total != 0 {
-		b.skip(total)
-		return int(e >> 12 & 15), int16(e >> 16), true
-	}
-	symbol := b.symbol(h)
-	run = int(symbol >> 4)
-	size := uint(symbol & 15)
-	if size == 0 {
-		return run, 0, false
-	}
-	return run, int16(extend(b.take(size), size)), true
+	b.acc, b.have = acc, have
+	return difference
 }

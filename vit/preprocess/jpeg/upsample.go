@@ -14,14 +14,14 @@ func (o *output) upsample(c *component, y int, buf []byte) []byte {
 		return c.row(y)[o.x0:o.x1]
 	case across == 2 && down == 1 && c.width > 2:
 		a, b, skip := o.range2(c)
-		h2v1(buf, c.row(y)[a:b])
+		o.d.Tier.H2V1(buf, c.row(y)[a:b])
 		return buf[skip:][:o.x1-o.x0]
 	case across == 1 && down == 2:
-		h1v2(buf, c.row(y / 2)[o.x0:o.x1], c.row(neighbour(y))[o.x0:o.x1], int32(1+y&1))
+		o.d.Tier.H1V2(buf, c.row(y / 2)[o.x0:o.x1], c.row(neighbour(y))[o.x0:o.x1], uint16(1+y&1))
 		return buf[:o.x1-o.x0]
 	case across == 2 && down == 2 && c.width > 2:
 		a, b, skip := o.range2(c)
-		h2v2(buf, c.row(y / 2)[a:b], c.row(neighbour(y))[a:b])
+		o.d.Tier.H2V2(buf, c.row(y / 2)[a:b], c.row(neighbour(y))[a:b])
 		return buf[skip:][:o.x1-o.x0]
 	}
 	buf = buf[:o.x1-o.x0]
@@ -53,43 +53,4 @@ func (o *output) range2(c *component) (first, end, skip int) {
 	first = max(o.x0/2-1, 0)
 	end = min((o.x1-1)/2+2, c.width)
 	return first, end, o.x0 - 2*first
-}
-
-// h2v1 writes two samples for each of the row.
-func h2v1(dst, row []byte) {
-	n := len(row)
-	dst = dst[:2*n]
-	left := int32(row[0])
-	for i, v := range row {
-		right := row[min(i+1, n-1)]
-		near := 3 * int32(v)
-		dst[2*i] = byte((near + left + 1) >> 2)
-		dst[2*i+1] = byte((near + int32(right) + 2) >> 2)
-		left = int32(v)
-	}
-}
-
-// h1v2 writes a row between near and far.
-func h1v2(dst, near, far []byte, round int32) {
-	far, dst = far[:len(near)], dst[:len(near)]
-	for i, v := range near {
-		dst[i] = byte((3*int32(v) + int32(far[i]) + round) >> 2)
-	}
-}
-
-// h2v2 writes two samples for each of near and far.
-func h2v2(dst, near, far []byte) {
-	n := len(near)
-	far, dst = far[:n], dst[:2*n]
-	here := 3*int32(near[0]) + int32(far[0])
-	left := here
-	for i := range near {
-		right := here
-		if i+1 < n {
-			right = 3*int32(near[i+1]) + int32(far[i+1])
-		}
-		dst[2*i] = byte((3*here + left + 8) >> 4)
-		dst[2*i+1] = byte((3*here + right + 7) >> 4)
-		left, here = here, right
-	}
 }

@@ -1,4 +1,4 @@
-package jpeg
+package simd
 
 // The inverse DCT is the algorithm of Loeffler, Ligtenberg and Moschytz with
 // 12 multiplications per 8 points (ICASSP 1989, figure 1), in fixed point with
@@ -125,18 +125,4 @@ func butterflies(c0, c1, c2, c3, c4, c5, c6, c7 int16) (even, odd [4]int32) {
 		x7*fix0_298631336 + z1 + z3,
 	}
 	return even, odd
-}
-
-// limit saturates to 16 bits.
-func limit(v int32) int32 { return min(max(v, -1<<15), 1<<15-1) }
-
-// clamp saturates to a byte.
-func clamp(v int32) byte {
-	if uint32(v) > 255 {
-		if v < 0 {
-			return 0
-		}
-		return 255
-	}
-	return byte(v)
 }
