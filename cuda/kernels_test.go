@@ -1,0 +1,46 @@
+package cuda_test
+
+import (
+	"slices"
+	"testing"
+
+	"vith/cuda"
+	"vith/cuda/emu"
+	"vith/kernels"
+	"vith/kernels/kerneltest"
+	"vith/kernels/ptx"
+)
+
+// open opens a backend on an emulated device and closes both with the test, which fails if anything is left.
+func open(t *testing.T, e emu.Options, o cuda.Options) *cuda.Backend {
+	t.Helper()
+	driver := emu.New(e)
+	b, err := cuda.Open(driver, 0, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := driver.Leaks(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// TestKernels runs every kernel with all that lies between a program and the interpreter, which runs the large cases
+// too in kerneltest's own tests.
+func TestKernels(t *testing.T) {
+	var list []*kernels.Kernel
+	for _, k := range kernels.All() {
+		small := *k
+		small.Cases = slices.DeleteFunc(slices.Clone(k.Cases), func(c kernels.Case) bool { return !c.Refused && k.FLOPs(c.Dims) > 1<<18 })
+		list = append(list, &small)
+	}
+	kerneltest.Run(t, list, map[string]kernels.Backend{
+		"sm_80": open(t, emu.Options{Lazy: true, Seed: 1}, cuda.Options{}),
+		"sm_75": open(t, emu.Options{Targets: []ptx.Target{ptx.SM75}}, cuda.Options{NoGraphs: true}),
+	})
+}
