@@ -100,5 +100,6 @@ func Crop(ctx context.Context, dst, encoded []byte, o Options) error {
 		ro.Orientation = m.orientation
 	}
 	r := resample.New(dst, m.width, m.height, ro)
+	defer r.Release()
 	return m.rows(ctx, r.Window(), r.Push)
 }

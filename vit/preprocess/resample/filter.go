@@ -1,27 +1,18 @@
 package resample
 
-import "math"
+import (
+	"math"
 
-// fractionBits is the number of fractional bits of a weight: 32 bits of an
-// accumulator, less 8 for the sample and 2 for overshoot and sign.
-const fractionBits = 32 - 8 - 2
-
-// A filter makes one output sample from consecutive input samples.
-type filter struct {
-	first   int     // index of the first input
-	weights []int32 // one per input, fractionBits fractional bits
-}
-
-// end is the index after the last input.
-func (f filter) end() int { return f.first + len(f.weights) }
+	"vith/vit/preprocess/simd"
+)
 
 // cropFilters returns the filters of the crop along one axis of the upright
 // image, whose length is n and whose other side is other. With flip they read
 // the axis from its far end.
-func cropFilters(n, other int, o Options, flip bool) []filter {
+func cropFilters(n, other int, o Options, flip bool) []simd.Filter {
 	scaled := scaledLength(n, other, o.Size)
 	offset := cropOffset(scaled-o.Size, o.RoundCrop)
-	filters := make([]filter, o.Size)
+	filters := make([]simd.Filter, o.Size)
 	taps := newTaps(n, scaled)
 	weights := make([]int32, o.Size*taps.most)
 	for i := range filters {
@@ -32,7 +23,7 @@ func cropFilters(n, other int, o Options, flip bool) []filter {
 			first = n - first - count
 			reverse(w)
 		}
-		filters[i] = filter{first, w}
+		filters[i] = simd.Filter{First: first, Weights: w}
 	}
 	return filters
 }
@@ -94,7 +85,7 @@ func (t *taps) at(i int, dst []int32) (first, count int) {
 		if sum != 0 {
 			w /= sum
 		}
-		dst[j] = int32(float64(w*(1<<fractionBits)) + math.Copysign(0.5, w))
+		dst[j] = int32(float64(w*(1<<simd.FractionBits)) + math.Copysign(0.5, w))
 	}
 	return first, count
 }
@@ -115,9 +106,9 @@ func cubic(x float64) float64 {
 }
 
 // span is the range of inputs that filters read.
-func span(filters []filter) (first, end int) {
+func span(filters []simd.Filter) (first, end int) {
 	a, b := filters[0], filters[len(filters)-1]
-	return min(a.first, b.first), max(a.end(), b.end())
+	return min(a.First, b.First), max(a.End(), b.End())
 }
 
 func reverse(w []int32) {

@@ -40,81 +40,79 @@
 // row needs.
 package resample
 
-import "image"
+import (
+	"image"
+	"sync"
+
+	"vith/vit/preprocess/simd"
+)
 
 // channels is the number of bytes of a pixel: R, G, B.
 const channels = 3
 
 // Options say what the crop is.
 type Options struct {
-	Size        int  // side of the crop and length of the scaled short side, pixels; at least 1
-	Orientation int  // EXIF orientation 1 to 8; anything else is taken for 1
-	RoundCrop   bool // crop offsets d/2 round half to even instead of down
+	Size        int        // side of the crop and length of the scaled short side, pixels; at least 1
+	Orientation int        // EXIF orientation 1 to 8; anything else is taken for 1
+	RoundCrop   bool       // crop offsets d/2 round half to even instead of down
+	Tier        *simd.Tier // the routines to use; nil for the best of this CPU
 }
 
 // A Resampler computes one crop from the rows of one image. It is not safe for
 // concurrent use.
 type Resampler struct {
-	dst    []byte // [size, size, 3]
-	size   int
-	window image.Rectangle
+	*plan
+	dst []byte // [size, size, 3]
 
-	along []filter // along stored rows; index is the output coordinate
-	down  []filter // down stored columns; index is the output coordinate
-
-	transposed bool // stored rows are upright columns: filter down first, then along
-
-	ring   []byte  // [len(ring)/stride, stride], the latest rows that the filters down may still need
-	stride int     // bytes of a ring row
-	depth  int     // rows of the ring
-	acc    []int32 // [stride]
-	line   []byte  // [stride], one row filtered down; transposed only
-	column []byte  // [size, 3], one upright column; transposed only
+	ring    []byte // [depth, stride], the latest rows that the filters down may still need
+	stride  int    // bytes of a ring row
+	offsets []int  // [depth], where the rows of a filter are in the ring
+	line    []byte // [stride], one row filtered down; transposed only
+	column  []byte // [size, 3], one upright column; transposed only
 
 	row  int // next row to be pushed, in the coordinates of the stored image
 	done int // outputs down that are complete
-	flip bool
 }
+
+// resamplers are those that were released.
+var resamplers = sync.Pool{New: func() any { return new(Resampler) }}
 
 // New returns a Resampler that writes the crop of a width x height image, as it
 // is stored, into dst, which must be Size·Size·3 bytes long: rows of R, G, B.
 func New(dst []byte, width, height int, o Options) *Resampler {
-	m := orientations[1]
-	if o.Orientation >= 1 && o.Orientation <= 8 {
-		m = orientations[o.Orientation]
+	if o.Orientation < 1 || o.Orientation > 8 {
+		o.Orientation = 1
 	}
-	upWidth, upHeight := width, height
-	if m.transposed {
-		upWidth, upHeight = height, width
+	if o.Tier == nil {
+		o.Tier = simd.Best()
 	}
-	x := cropFilters(upWidth, upHeight, o, m.flipX)
-	y := cropFilters(upHeight, upWidth, o, m.flipY)
-
-	r := &Resampler{dst: dst[:o.Size*o.Size*channels], size: o.Size, transposed: m.transposed}
-	r.along, r.down, r.flip = x, y, m.flipY
-	if m.transposed {
-		r.along, r.down, r.flip = y, x, m.flipX
-	}
-	x0, x1 := span(r.along)
-	y0, y1 := span(r.down)
-	r.window = image.Rect(x0, y0, x1, y1)
-	for i := range r.along {
-		r.along[i].first -= x0
-	}
-
+	r := resamplers.Get().(*Resampler)
+	r.plan = newPlan(width, height, o)
+	r.dst = dst[:o.Size*o.Size*channels]
 	r.stride = o.Size * channels
-	if m.transposed {
+	if r.transposed {
 		r.stride = r.window.Dx() * channels
-		r.line = make([]byte, r.stride)
-		r.column = make([]byte, o.Size*channels)
+		r.line = resized(r.line, r.stride)
+		r.column = resized(r.column, o.Size*channels)
 	}
-	for _, f := range r.down {
-		r.depth = max(r.depth, len(f.weights))
-	}
-	r.ring = make([]byte, r.depth*r.stride)
-	r.acc = make([]int32, r.stride)
-	r.row = y0
+	r.ring = resized(r.ring, r.depth*r.stride)
+	r.offsets = resized(r.offsets, r.depth)
+	r.row, r.done = r.window.Min.Y, 0
 	return r
+}
+
+// Release hands the memory of r to later ones. r must not be used after it.
+func (r *Resampler) Release() {
+	r.plan, r.dst = nil, nil
+	resamplers.Put(r)
+}
+
+// resized returns n elements, those of s if it has room.
+func resized[T any](s []T, n int) []T {
+	if n <= cap(s) {
+		return s[:n]
+	}
+	return make([]T, n)
 }
 
 // Window is the part of the stored image that the crop depends on.
@@ -124,11 +122,11 @@ func (r *Resampler) Window() image.Rectangle { return r.window }
 // R, G, B. It keeps no reference to row. Once the last row of the window is
 // pushed, dst is complete; rows beyond it must not be pushed.
 func (r *Resampler) Push(row []byte) {
-	slot := r.slot(r.row)
+	slot := r.ring[r.slot(r.row):][:r.stride]
 	if r.transposed {
 		copy(slot, row)
 	} else {
-		filterAlong(slot, row, r.along)
+		r.along(slot, row)
 	}
 	r.row++
 	for r.done < r.size {
@@ -136,46 +134,31 @@ func (r *Resampler) Push(row []byte) {
 		if r.flip {
 			i = r.size - 1 - i
 		}
-		f := r.down[i]
-		if f.end() > r.row {
+		if r.down[i].End() > r.row {
 			return
 		}
-		r.emit(i, f)
+		r.emit(i)
 		r.done++
 	}
 }
 
 // emit computes output i down the columns.
-func (r *Resampler) emit(i int, f filter) {
+func (r *Resampler) emit(i int) {
+	f := &r.down[i]
+	offsets := r.offsets[:len(f.Weights)]
+	for j := range offsets {
+		offsets[j] = r.slot(f.First + j)
+	}
 	if !r.transposed {
-		r.filterDown(r.dst[i*r.stride:(i+1)*r.stride], f)
+		r.tier.Down(r.dst[i*r.stride:(i+1)*r.stride], r.ring, offsets, f.Weights)
 		return
 	}
-	r.filterDown(r.line, f)
-	filterAlong(r.column, r.line, r.along)
+	r.tier.Down(r.line, r.ring, offsets, f.Weights)
+	r.along(r.column, r.line)
 	for y := range r.size {
 		copy(r.dst[(y*r.size+i)*channels:], r.column[y*channels:(y+1)*channels])
 	}
 }
 
-// slot is the ring row that holds row y of the stored image.
-func (r *Resampler) slot(y int) []byte {
-	i := y % r.depth * r.stride
-	return r.ring[i : i+r.stride]
-}
-
-// An orientation maps upright coordinates to stored ones: along each upright
-// axis, whether the stored samples run backwards, and whether the axes are swapped.
-type orientation struct{ flipX, flipY, transposed bool }
-
-// orientations is indexed by the value of EXIF tag 0x0112, as
-// ImageOps.exif_transpose reads it.
-var orientations = [9]orientation{
-	2: {flipX: true},
-	3: {flipX: true, flipY: true},
-	4: {flipY: true},
-	5: {transposed: true},
-	6: {transposed: true, flipX: true},
-	7: {transposed: true, flipX: true, flipY: true},
-	8: {transposed: true, flipY: true},
-}
+// slot is where row y of the stored image is in the ring.
+func (r *Resampler) slot(y int) int { return y % r.depth * r.stride }

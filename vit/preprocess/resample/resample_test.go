@@ -7,6 +7,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"vith/vit/preprocess/simd"
 )
 
 // The definition, from Pillow's description: both passes over the whole image,
@@ -139,7 +141,23 @@ func noise(n int) []byte {
 	return pix
 }
 
+// run computes a crop with every tier; all must agree.
 func run(pix []byte, width, height int, o Options) []byte {
+	var first []byte
+	for _, tier := range simd.Tiers() {
+		o.Tier = tier
+		dst := runWith(pix, width, height, o)
+		if first == nil {
+			first = dst
+		}
+		if !bytes.Equal(dst, first) {
+			panic(fmt.Sprintf("%d x %d, %+v: tier %s differs", width, height, o, tier.Name))
+		}
+	}
+	return first
+}
+
+func runWith(pix []byte, width, height int, o Options) []byte {
 	dst := bytes.Repeat([]byte{0xa5}, o.Size*o.Size*3)
 	r := New(dst, width, height, o)
 	w := r.Window()
@@ -148,6 +166,10 @@ func run(pix []byte, width, height int, o Options) []byte {
 		r.Push(row)
 		clear(row) // no reference is kept
 	}
+	for i := range r.ring { // what is left behind must not matter
+		r.ring[i] = 0x5a
+	}
+	r.Release()
 	return dst
 }
 
@@ -278,6 +300,7 @@ func BenchmarkPush(b *testing.B) {
 					for y := w.Min.Y; y < w.Max.Y; y++ {
 						r.Push(pix[(y*d[0]+w.Min.X)*3 : (y*d[0]+w.Max.X)*3])
 					}
+					r.Release()
 				}
 			})
 		}

@@ -42,4 +42,4 @@ func acrossAVX2(dst *byte, row *byte, before int, spread *[32]byte, offsets *int
 // downAVX2 writes 32·chunks samples.
 //
 //go:noescape
-func downAVX2(dst *byte, ring *byte, offsets *int32, weights *int32, taps int, chunks int)
+func downAVX2(dst *byte, ring *byte, offsets *int, weights *int32, taps int, chunks int)

@@ -782,7 +782,7 @@ DATA each00010802030a04050c06070e80808080<>+16(SB)/8, $0x05040a0302080100
 DATA each00010802030a04050c06070e80808080<>+24(SB)/8, $0x808080800e07060c
 GLOBL each00010802030a04050c06070e80808080<>(SB), RODATA|NOPTR, $32
 
-// func downAVX2(dst *byte, ring *byte, offsets *int32, weights *int32, taps int, chunks int)
+// func downAVX2(dst *byte, ring *byte, offsets *int, weights *int32, taps int, chunks int)
 // Requires: AVX, AVX2
 TEXT ·downAVX2(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), AX
@@ -800,7 +800,7 @@ chunk:
 	XORQ    R8, R8
 
 tap:
-	MOVLQSX      (DX)(R8*4), R9
+	MOVQ         (DX)(R8*8), R9
 	VPBROADCASTD (BX)(R8*4), Y4
 	VPMOVZXBD    (CX)(R9*1), Y5
 	VPMULLD      Y4, Y5, Y5

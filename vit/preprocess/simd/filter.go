@@ -44,7 +44,7 @@ func acrossRow(dst, row []byte, filters []Filter) {
 	}
 }
 
-func down(dst, ring []byte, offsets, weights []int32) {
+func down(dst, ring []byte, offsets []int, weights []int32) {
 	offsets = offsets[:len(weights)]
 	for len(dst) > 0 {
 		var sums [64]int32

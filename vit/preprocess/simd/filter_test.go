@@ -68,9 +68,9 @@ func TestDown(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier *Tier) {
 		for _, n := range lengths(1) {
 			for _, taps := range []int{1, 2, 3, 9, 57} {
-				offsets, weights := make([]int32, taps), make([]int32, taps)
+				offsets, weights := make([]int, taps), make([]int32, taps)
 				for i := range weights {
-					offsets[i] = int32(source.IntN(taps) * n)
+					offsets[i] = source.IntN(taps) * n
 					weights[i] = int32(source.NormFloat64() * (1 << FractionBits) / 8)
 				}
 				for _, end := range []bool{false, true} {
@@ -79,7 +79,7 @@ func TestDown(t *testing.T) {
 					for x := range want {
 						sum := int32(half)
 						for i, w := range weights {
-							sum += w * int32(ring[int(offsets[i])+x])
+							sum += w * int32(ring[offsets[i]+x])
 						}
 						want[x] = byte(min(max(sum>>FractionBits, 0), 255))
 					}

@@ -105,7 +105,7 @@ func avx2Interleave(dst, r, g, b []byte) {
 	}
 }
 
-func avx2Down(dst, ring []byte, offsets, weights []int32) {
+func avx2Down(dst, ring []byte, offsets []int, weights []int32) {
 	n := len(dst)
 	if n < chunk {
 		down(dst, ring, offsets, weights)

@@ -37,7 +37,7 @@ type Tier struct {
 	Across func(filters []Filter, width int) func(dst, row []byte)
 
 	// Down filters rows to one: dst[x] is the sum of weights[i]·ring[offsets[i]+x], rounded. There is at least one weight.
-	Down func(dst, ring []byte, offsets, weights []int32)
+	Down func(dst, ring []byte, offsets []int, weights []int32)
 }
 
 // available is what Tiers returns: those of the architecture that this CPU can run, then the portable one.

@@ -138,9 +138,9 @@ func TestShortOperands(t *testing.T) {
 			"Interleave, b":     func() { tier.Interleave(make([]byte, 300), long[:100], long, short[:99:99]) },
 			"Across, dst":       func() { tier.Across(filters, 100)(make([]byte, 11), make([]byte, 300)) },
 			"Across, row":       func() { tier.Across(filters, 100)(make([]byte, 12), make([]byte, 299)) },
-			"Down, ring":        func() { tier.Down(make([]byte, 50), long[:99:99], []int32{0, 50}, []int32{1, 1}) },
-			"Down, negative":    func() { tier.Down(make([]byte, 50), long, []int32{0, -1}, []int32{1, 1}) },
-			"Down, few offsets": func() { tier.Down(make([]byte, 50), long, []int32{0}, []int32{1, 1}) },
+			"Down, ring":        func() { tier.Down(make([]byte, 50), long[:99:99], []int{0, 50}, []int32{1, 1}) },
+			"Down, negative":    func() { tier.Down(make([]byte, 50), long, []int{0, -1}, []int32{1, 1}) },
+			"Down, few offsets": func() { tier.Down(make([]byte, 50), long, []int{0}, []int32{1, 1}) },
 		} {
 			func() {
 				defer func() {
@@ -160,7 +160,7 @@ func TestAllocations(t *testing.T) {
 		block, quant := new([64]int16), new([64]uint16)
 		block[9] = 1
 		pass := tier.Across(randomFilters(100, 50, 9), 100)
-		offsets, weights := []int32{0, 100, 200}, []int32{1, 2, 3}
+		offsets, weights := []int{0, 100, 200}, []int32{1, 2, 3}
 		for name, f := range map[string]func(){
 			"IDCT":       func() { tier.IDCT(dst, 8, block, quant) },
 			"H2V1":       func() { tier.H2V1(dst, p[:70]) },
@@ -186,7 +186,7 @@ func BenchmarkTiers(b *testing.B) {
 			full[i], quant[i] = int16(i), 3
 		}
 		pass := tier.Across(randomFilters(640, 224, 9), 640)
-		offsets, weights := []int32{0, 700, 1400, 2100, 2800, 3500, 4200, 4900, 5600}, make([]int32, 9)
+		offsets, weights := []int{0, 700, 1400, 2100, 2800, 3500, 4200, 4900, 5600}, make([]int32, 9)
 		for _, routine := range []struct {
 			name  string
 			bytes int

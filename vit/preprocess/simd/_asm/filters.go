@@ -87,7 +87,7 @@ func across() {
 
 // down makes 32 samples a round, each the sum of the samples above each other in the rows given by offsets.
 func down() {
-	function("downAVX2", "func(dst, ring *byte, offsets, weights *int32, taps, chunks int)")
+	function("downAVX2", "func(dst, ring *byte, offsets *int, weights *int32, taps, chunks int)")
 	Doc("downAVX2 writes 32·chunks samples.")
 	dst := Load(Param("dst"), GP64())
 	ring := Load(Param("ring"), GP64())
@@ -106,7 +106,7 @@ func down() {
 	XORQ(tap, tap)
 	Label("tap")
 	row, w := GP64(), YMM()
-	MOVLQSX(Mem{Base: offsets, Index: tap, Scale: 4}, row)
+	MOVQ(Mem{Base: offsets, Index: tap, Scale: 8}, row)
 	VPBROADCASTD(Mem{Base: weights, Index: tap, Scale: 4}, w)
 	for i := range sums {
 		v := YMM()
