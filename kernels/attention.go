@@ -172,8 +172,8 @@ func (a attentionSizes) geometry(batch, blocks, threads, shared int) Geometry {
 
 // locate is the inverse of geometry: which image, head, and block of the head this is.
 func (a attentionSizes) locate(f *ptx.Func, blocks int) (image, head, block ptx.B32) {
-	rest, block := divMod(f, f.Special(ptx.CTAIdX), blocks)
-	image, head = divMod(f, rest, a.heads)
+	rest, block := divide(f, f.Special(ptx.CTAIdX), blocks)
+	image, head = divide(f, rest, a.heads)
 	return image, head, block
 }
 
@@ -181,12 +181,6 @@ func (a attentionSizes) locate(f *ptx.Func, blocks int) (image, head, block ptx.
 func (a attentionSizes) head(f *ptx.Func, p Pointer, head ptx.B32) Pointer {
 	p.Address = f.MadWideU32(head, ptx.Int(a.dim*a.dtype.Size()), p.Address)
 	return p
-}
-
-// divMod divides x by a constant.
-func divMod(f *ptx.Func, x ptx.B32, n int) (quotient, remainder ptx.B32) {
-	quotient = f.DivU32(x, ptx.Int(n))
-	return quotient, f.SubU32(x, f.MulLoU32(quotient, ptx.Int(n)))
 }
 
 // ex2Scale turns the definition's scale into one for powers of two: exp(scale·x) = 2^(scale·log₂e·x).

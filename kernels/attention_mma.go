@@ -128,11 +128,25 @@ type attentionWriter struct {
 
 	// The lane's part of the arithmetic.
 	quad  ptx.B32        // t, its place among the four lanes of a row
-	lanes []ptx.B32      // its addresses for ldmatrix of 16 rows at the start; of pair i of chunks, lanes[i%len(lanes)]
+	lanes matrixLanes    // its addresses for ldmatrix of 16 rows at the start
 	q     [][][]ptx.B32  // [tile][pair of chunks]: left operands
 	m, l  [][2]ptx.F32   // [tile][row g, row g+8]; of l, the lane's part
 	o     [][][4]ptx.F32 // [tile][chunk]: accumulators
 	busy  ptx.Pred       // has the warp queries? Only if some have none.
+}
+
+// matrixLanes are a lane's addresses for ldmatrix of 16 rows and two chunks, in two orders of the four matrices: down,
+// rows 0-7 and 8-15 of the first chunk, then of the second one; across, the two chunks of rows 0-7, then of rows 8-15.
+// Pair i of chunks is at element i mod the length.
+type matrixLanes struct{ down, across []ptx.B32 }
+
+// plus are the addresses so many bytes after l.
+func (l matrixLanes) plus(f *ptx.Func, bytes ptx.B32) (m matrixLanes) {
+	for i := range l.down {
+		m.down = append(m.down, f.AddU32(l.down[i], bytes))
+		m.across = append(m.across, f.AddU32(l.across[i], bytes))
+	}
+	return m
 }
 
 func (a attentionMMA) write(f *ptx.Func, p Params) {
@@ -306,27 +320,33 @@ func (w *attentionWriter) copyStep(k, v Pointer, place ptx.B32) {
 	ptx.Into(w.Func, w.key).AddU32(w.key, ptx.Int(w.step))
 }
 
-// divideMatrices sets up where the lane reads its rows of matrices: lane 16·c+r row r of 16, chunk c of a pair. So
-// ldmatrix.x4 returns rows 0-7 and 8-15 of the first chunk, then of the second.
+// divideMatrices sets up where the lane reads its row of its matrix, lane 8·i+r row r of matrix i.
 func (w *attentionWriter) divideMatrices(tid ptx.B32) {
 	lane := w.AndB32(tid, ptx.Int(warpSize-1))
 	w.quad = w.AndB32(lane, ptx.Int(3))
-	row, chunk := w.AndB32(lane, ptx.Int(15)), w.ShrU32(lane, ptx.Int(4))
-	start, swizzle := w.MadLoU32(row, ptx.Int(w.rowBytes()), w.memory), w.swizzle(lane)
+	row, bit0, bit1 := w.AndB32(lane, ptx.Int(7)), w.BfeU32(lane, ptx.Int(3), ptx.Int(1)), w.ShrU32(lane, ptx.Int(4))
 	for pair := range max(1, 1<<w.swizzled()/2) {
-		place := w.XorB32(w.AddU32(chunk, ptx.Int(2*pair)), swizzle)
-		w.lanes = append(w.lanes, w.MadLoU32(place, ptx.Int(chunkBytes), start))
+		at := func(lower, right ptx.B32) ptx.B32 {
+			place := w.XorB32(w.AddU32(right, ptx.Int(2*pair)), w.swizzle(row))
+			start := w.MadLoU32(w.MadLoU32(lower, ptx.Int(8), row), ptx.Int(w.rowBytes()), w.memory)
+			return w.MadLoU32(place, ptx.Int(chunkBytes), start)
+		}
+		w.lanes.down = append(w.lanes.down, at(bit0, bit1))
+		w.lanes.across = append(w.lanes.across, at(bit1, bit0))
 	}
 }
 
 // pairs is how many pairs of chunks a row has; the last one may be half a pair.
 func (w *attentionWriter) pairs() int { return ceilDiv(w.chunks(), 2) }
 
+// half tells whether a pair has only one chunk.
+func (w *attentionWriter) half(pair int) bool { return 2*pair+1 == w.chunks() }
+
 // matrices loads the pair'th pair of chunks of the 16 rows that are offset bytes after those of lanes: four matrices, or
-// two of half a pair.
+// of half a pair the two that come down.
 func (w *attentionWriter) matrices(lanes []ptx.B32, offset, pair int, trans bool) []ptx.B32 {
 	at := lanes[pair%len(lanes)].At(offset + pair/len(lanes)*len(lanes)*2*chunkBytes)
-	half := 2*pair+1 == w.chunks()
+	half := w.half(pair)
 	switch {
 	case half && trans:
 		x := w.LdMatrixX2Trans(at)
@@ -367,14 +387,11 @@ func (w *attentionWriter) multiply(c *[4]ptx.F32, fresh bool, a, b []ptx.B32) {
 // loadQueries loads Q's left operands. Afterwards its place in memory is free.
 func (w *attentionWriter) loadQueries(tid ptx.B32) {
 	warp := w.ShrU32(tid, ptx.Int(5))
-	var lanes []ptx.B32
-	for _, lane := range w.lanes {
-		lanes = append(lanes, w.MadLoU32(warp, ptx.Int(w.warpRows()*w.rowBytes()), lane))
-	}
+	lanes := w.lanes.plus(w.Func, w.MulLoU32(warp, ptx.Int(w.warpRows()*w.rowBytes())))
 	for tile := range w.tiles {
 		var q [][]ptx.B32
 		for pair := range w.pairs() {
-			q = append(q, w.matrices(lanes, w.stage()+tile*mmaSize*w.rowBytes(), pair, false))
+			q = append(q, w.matrices(lanes.down, w.stage()+tile*mmaSize*w.rowBytes(), pair, false))
 		}
 		w.q = append(w.q, q)
 	}
@@ -441,17 +458,13 @@ func (w *attentionWriter) loop(k, v Pointer, steps, first int) {
 		w.arrive(0)
 		next := w.SubU32(ptx.Int(w.stage()), offset)
 		w.If(w.SetpU32(ptx.LT, i, ptx.Int(steps-1)), func() { w.copyStep(k, v, w.AddU32(w.place, next)) })
-		var lanes []ptx.B32
-		for _, lane := range w.lanes {
-			lanes = append(lanes, w.AddU32(lane, offset))
-		}
-		w.attendIfBusy(lanes)
+		w.attendIfBusy(w.lanes.plus(w.Func, offset))
 		ptx.Into(w.Func, offset).MovB32(next)
 	})
 }
 
 // attendIfBusy takes a full step, in the warps that have queries.
-func (w *attentionWriter) attendIfBusy(lanes []ptx.B32) {
+func (w *attentionWriter) attendIfBusy(lanes matrixLanes) {
 	attend := func() { w.attend(lanes, w.step, false) }
 	if w.idle() {
 		w.If(w.busy, attend)
@@ -461,7 +474,7 @@ func (w *attentionWriter) attendIfBusy(lanes []ptx.B32) {
 }
 
 // attend takes the keys of a step, of which the first `keys` count, into m, l and O; as the first ones, if so.
-func (w *attentionWriter) attend(lanes []ptx.B32, keys int, first bool) {
+func (w *attentionWriter) attend(lanes matrixLanes, keys int, first bool) {
 	groups := ceilDiv(keys, mmaSize)
 	w.Comment("S = Q K^T")
 	s := make([][][4]ptx.F32, w.tiles) // [tile][8 keys]
@@ -470,14 +483,14 @@ func (w *attentionWriter) attend(lanes []ptx.B32, keys int, first bool) {
 	}
 	for group := range groups {
 		for pair := range w.pairs() {
-			k := w.matrices(lanes, group*mmaSize*w.rowBytes(), pair, false)
+			order := lanes.across // so that both halves of a right operand are in neighbouring registers
+			if w.half(pair) {
+				order = lanes.down
+			}
+			k := w.matrices(order, group*mmaSize*w.rowBytes(), pair, false)
 			for tile := range w.tiles {
-				for i := range 2 { // matrices i and i+2 are keys 8·i to 8·i+7
-					b := k[i : i+1]
-					if len(k) == 4 {
-						b = []ptx.B32{k[i], k[i+2]}
-					}
-					w.multiply(&s[tile][2*group+i], pair == 0, w.q[tile][pair], b)
+				for i, k := range [][]ptx.B32{k[:len(k)/2], k[len(k)/2:]} {
+					w.multiply(&s[tile][2*group+i], pair == 0, w.q[tile][pair], k)
 				}
 			}
 		}
@@ -489,7 +502,7 @@ func (w *attentionWriter) attend(lanes []ptx.B32, keys int, first bool) {
 	w.Comment("O += P V")
 	for group := range groups {
 		for pair := range w.pairs() {
-			v := w.matrices(lanes, (w.step+group*mmaSize)*w.rowBytes(), pair, true)
+			v := w.matrices(lanes.down, (w.step+group*mmaSize)*w.rowBytes(), pair, true)
 			for tile := range w.tiles {
 				for i := 0; i < len(v); i += 2 {
 					w.multiply(&w.o[tile][2*pair+i/2], first && group == 0, p[tile][4*group:][:4], v[i:][:2])

@@ -59,7 +59,7 @@ func (a attentionSingle) write(f *ptx.Func, p Params) {
 	image, head, _ := a.locate(f, 1)
 	q, k, v, y := a.head(f, p.In[0], head), a.head(f, p.In[1], head), a.head(f, p.In[2], head), a.head(f, p.Out[0], head)
 	tid := f.Special(ptx.TidX)
-	group, lane := divMod(f, tid, a.lanes)
+	group, lane := divide(f, tid, a.lanes)
 
 	var columns []ptx.B32 // first elements of the lane's chunks
 	var mine []ptx.Pred   // or a copy of another's?
@@ -113,7 +113,7 @@ func (a attentionSingle) write(f *ptx.Func, p Params) {
 	f.Comment("merge the warps")
 	tops, sums := f.Shared("tops", 4, 4*singleWarps), f.Shared("sums", 4, 4*singleWarps)
 	parts := f.Shared("parts", 16, singleWarps*a.partBytes()) // O, [warp, head_dim]
-	warp, inWarp := divMod(f, tid, warpSize)
+	warp, inWarp := divide(f, tid, warpSize)
 	f.If(f.SetpU32(ptx.LT, inWarp, ptx.Int(a.lanes)), func() {
 		of := func(array ptx.B32, size int) ptx.B32 { return f.MadLoU32(warp, ptx.Int(size), array) }
 		first := f.SetpU32(ptx.EQ, inWarp, ptx.Int(0))

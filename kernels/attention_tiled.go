@@ -67,7 +67,7 @@ func (a attentionTiled) write(f *ptx.Func, p Params) {
 	query := f.MulLoU32(block, ptx.Int(tiledQueries))
 	firstQuery, firstKey := f.MulLoU32(image, ptx.Int(a.queries)), f.MulLoU32(image, ptx.Int(a.keys))
 	tid := f.Special(ptx.TidX)
-	i, j := divMod(f, tid, tiledLanes)
+	i, j := divide(f, tid, tiledLanes)
 
 	// at is the address of element i of size bytes of an array in shared memory.
 	at := func(i ptx.B32, array, size int) ptx.B32 {
@@ -153,7 +153,7 @@ func (a attentionTiled) write(f *ptx.Func, p Params) {
 func (a attentionTiled) copyRows(f *ptx.Func, tid, to ptx.B32, rows int, from func(r ptx.B32) ptx.B64) {
 	n := 4 * a.chunks() / a.chunk // of a row
 	f.For(tid, ptx.Int(rows*n), ptx.Int(tiledThreads), func(i ptx.B32) {
-		r, c := divMod(f, i, n)
+		r, c := divide(f, i, n)
 		c = f.MulLoU32(c, ptx.Int(a.chunk))
 		source := f.MadWideU32(f.MinU32(c, ptx.Int(a.dim-a.chunk)), ptx.Int(a.dtype.Size()), from(r))
 		exists := f.SetpU32(ptx.LT, c, ptx.Int(a.dim))
