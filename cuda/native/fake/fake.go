@@ -130,10 +130,13 @@ func (w *world) currentContext() *context {
 	return w.current[syscall.Gettid()]
 }
 
-// free releases the C memory.
+// free releases what the C interface was given.
 func (w *world) free() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for _, p := range w.pinned {
+		p.pin.Unpin()
+	}
 	for h := range w.objects {
 		C.free(h)
 	}
