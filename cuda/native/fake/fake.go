@@ -11,7 +11,6 @@ import "C"
 import (
 	"errors"
 	"runtime"
-	"slices"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -36,7 +35,9 @@ func Install(d cuda.Driver, o Options) (remove func(), err error) {
 		driver: d, blas: o.Blas, objects: map[unsafe.Pointer]any{}, contexts: map[int]*context{}, current: map[int]*context{},
 		pinned: map[unsafe.Pointer]*pinned{}, names: map[cuda.Status]*C.char{},
 	}
-	functions := table(C.fake_driver())
+	var entries *C.fake_entry
+	n := C.fake_driver(&entries)
+	functions := table(n, entries)
 	for _, name := range o.Lacking {
 		functions[name] = nil
 	}
@@ -44,7 +45,8 @@ func Install(d cuda.Driver, o Options) (remove func(), err error) {
 		return nil, err
 	}
 	if o.Blas != nil {
-		if err := lt.Bind(table(C.fake_blas())); err != nil {
+		n := C.fake_blas(&entries)
+		if err := lt.Bind(table(n, entries)); err != nil {
 			shim.Unbind()
 			return nil, err
 		}
@@ -59,11 +61,10 @@ func Install(d cuda.Driver, o Options) (remove func(), err error) {
 	}, nil
 }
 
-// table reads a list of entries in C.
-func table(entries *C.fake_entry) map[string]unsafe.Pointer {
+// table makes a map of n entries.
+func table(n C.int, entries *C.fake_entry) map[string]unsafe.Pointer {
 	functions := map[string]unsafe.Pointer{}
-	all := unsafe.Slice(entries, 1<<10)
-	for _, e := range all[:slices.IndexFunc(all, func(e C.fake_entry) bool { return e.name == nil })] {
+	for _, e := range unsafe.Slice(entries, n) {
 		functions[C.GoString(e.name)] = e.function
 	}
 	return functions

@@ -19,15 +19,20 @@ static const fake_entry driver[] = {
 #define F(name) {#name, (void *)fake_##name},
 #include "syms.h"
 #undef F
-	{0, 0},
 };
 
 static const fake_entry blas[] = {
 #define X(result, name, parameters) {"cublasLt" #name, (void *)fake_cublasLt##name},
 	LT_FUNCTIONS(X)
 #undef X
-	{0, 0},
 };
 
-const fake_entry *fake_driver(void) { return driver; }
-const fake_entry *fake_blas(void) { return blas; }
+int fake_driver(const fake_entry **entries) {
+	*entries = driver;
+	return sizeof driver / sizeof driver[0];
+}
+
+int fake_blas(const fake_entry **entries) {
+	*entries = blas;
+	return sizeof blas / sizeof blas[0];
+}

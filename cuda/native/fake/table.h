@@ -9,8 +9,8 @@ typedef struct {
 	void *function;
 } fake_entry;
 
-/* They end with an entry without a name. */
-const fake_entry *fake_driver(void);
-const fake_entry *fake_blas(void);
+/* They return how many entries *entries then has. */
+int fake_driver(const fake_entry **entries);
+int fake_blas(const fake_entry **entries);
 
 #endif
