@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"vith/vit/preprocess/resample"
+	"vith/vit/preprocess/simd"
 )
 
 const images = "../testdata/images"
@@ -67,15 +68,22 @@ func mustDecode(t testing.TB, data []byte) *Pixels {
 	return p
 }
 
-// crop returns the crop of side 224.
+// crop returns the crop of side 224. All tiers must agree.
 func crop(t testing.TB, data []byte, o Options) []byte {
 	t.Helper()
 	o.Size = 224
-	dst := make([]byte, o.Size*o.Size*3)
-	if err := Crop(context.Background(), dst, data, o); err != nil {
-		t.Fatal(err)
+	var crops [][]byte
+	for _, o.Tier = range simd.Tiers() {
+		dst := make([]byte, o.Size*o.Size*3)
+		if err := Crop(context.Background(), dst, data, o); err != nil {
+			t.Fatal(err)
+		}
+		crops = append(crops, dst)
+		if !bytes.Equal(dst, crops[0]) {
+			t.Fatalf("tiers %s and %s differ", o.Tier.Name, simd.Best().Name)
+		}
 	}
-	return dst
+	return crops[0]
 }
 
 func TestPhotos(t *testing.T) {
@@ -179,6 +187,7 @@ func resampleWhole(dst, pix []byte, width, height int, o resample.Options) {
 	for y := w.Min.Y; y < w.Max.Y; y++ {
 		r.Push(pix[3*(y*width+w.Min.X) : 3*(y*width+w.Max.X)])
 	}
+	r.Release()
 }
 
 func TestID(t *testing.T) {

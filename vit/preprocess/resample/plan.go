@@ -2,35 +2,34 @@ package resample
 
 import (
 	"image"
+	"slices"
 
 	"vith/vit/preprocess/simd"
 )
 
 // A plan is what all images of one size share. It is safe for concurrent use.
 type plan struct {
-	size       int
+	planKey
 	window     image.Rectangle // of the stored image: what the crop depends on
 	transposed bool            // stored rows are upright columns: filter down first, then along
 	flip       bool            // the first output down the columns is the last one
 
-	along func(dst, row []byte) // along a stored row of the window, to size pixels
+	along func(dst, row []byte) // along a stored row of the window, to Size pixels
 	down  []simd.Filter         // down stored columns; index is the output coordinate
 	depth int                   // rows that one of these needs, at most
-	tier  *simd.Tier
+	bytes int                   // of memory, about
 }
 
-// newPlan plans the crop of a width x height image as it is stored.
-func newPlan(width, height int, o Options) *plan {
-	m := orientations[o.Orientation]
-	upWidth, upHeight := width, height
+func newPlan(key planKey) *plan {
+	m := orientations[key.Orientation]
+	upWidth, upHeight := key.width, key.height
 	if m.transposed {
-		upWidth, upHeight = height, width
+		upWidth, upHeight = upHeight, upWidth
 	}
-	x := cropFilters(upWidth, upHeight, o, m.flipX)
-	y := cropFilters(upHeight, upWidth, o, m.flipY)
-	p := &plan{size: o.Size, transposed: m.transposed, tier: o.Tier}
+	x := cropFilters(upWidth, upHeight, key.Options, m.flipX)
+	y := cropFilters(upHeight, upWidth, key.Options, m.flipY)
+	p := &plan{planKey: key, transposed: m.transposed, down: y, flip: m.flipY}
 	along := x
-	p.down, p.flip = y, m.flipY
 	if m.transposed {
 		along, p.down, p.flip = y, x, m.flipX
 	}
@@ -40,9 +39,12 @@ func newPlan(width, height int, o Options) *plan {
 	for i := range along {
 		along[i].First -= x0
 	}
-	p.along = o.Tier.Across(along, x1-x0)
+	p.along = key.Tier.Across(along, x1-x0)
 	for _, f := range p.down {
 		p.depth = max(p.depth, len(f.Weights))
+	}
+	for _, f := range slices.Concat(x, y) {
+		p.bytes += 64 + 8*len(f.Weights) // the filter, its weights, and those in the form of the tier
 	}
 	return p
 }

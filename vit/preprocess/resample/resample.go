@@ -87,7 +87,7 @@ func New(dst []byte, width, height int, o Options) *Resampler {
 		o.Tier = simd.Best()
 	}
 	r := resamplers.Get().(*Resampler)
-	r.plan = newPlan(width, height, o)
+	r.plan = plans.plan(planKey{width, height, o})
 	r.dst = dst[:o.Size*o.Size*channels]
 	r.stride = o.Size * channels
 	if r.transposed {
@@ -129,10 +129,10 @@ func (r *Resampler) Push(row []byte) {
 		r.along(slot, row)
 	}
 	r.row++
-	for r.done < r.size {
+	for r.done < r.Size {
 		i := r.done
 		if r.flip {
-			i = r.size - 1 - i
+			i = r.Size - 1 - i
 		}
 		if r.down[i].End() > r.row {
 			return
@@ -150,13 +150,13 @@ func (r *Resampler) emit(i int) {
 		offsets[j] = r.slot(f.First + j)
 	}
 	if !r.transposed {
-		r.tier.Down(r.dst[i*r.stride:(i+1)*r.stride], r.ring, offsets, f.Weights)
+		r.Tier.Down(r.dst[i*r.stride:(i+1)*r.stride], r.ring, offsets, f.Weights)
 		return
 	}
-	r.tier.Down(r.line, r.ring, offsets, f.Weights)
+	r.Tier.Down(r.line, r.ring, offsets, f.Weights)
 	r.along(r.column, r.line)
-	for y := range r.size {
-		copy(r.dst[(y*r.size+i)*channels:], r.column[y*channels:(y+1)*channels])
+	for y := range r.Size {
+		copy(r.dst[(y*r.Size+i)*channels:], r.column[y*channels:(y+1)*channels])
 	}
 }
 
