@@ -65,8 +65,8 @@ func dense(m cuda.Matmul, rows, cols, k int) cuda.Matmul {
 // products are the variants of one type. Sizes are ragged where cublasLt has fast kernels for them: rows begin at
 // multiples of 16 bytes.
 func products(m cuda.Matmul) []product {
-	variant := func(rows, cols, k int, change func(*product)) product {
-		p := product{Matmul: dense(m, rows, cols, k)}
+	variant := func(height, width, k int, change func(*product)) product {
+		p := product{Matmul: dense(m, height, width, k)}
 		change(&p)
 		return p
 	}
@@ -92,10 +92,10 @@ type operands struct{ x, w, bias, c, want tensor.Matrix }
 
 // random draws operands in [-1, 1) and computes the product in float64.
 func (p product) random(r *rand.Rand) (o operands) {
-	draw := func(t tensor.DType, rows, cols, pitch int) tensor.Matrix {
-		m := tensor.Matrix{Type: t, Rows: rows, Cols: cols, Pitch: pitch, Data: make([]byte, rows*pitch*t.Size())}
-		for i := range rows {
-			for j := range cols {
+	draw := func(t tensor.DType, height, width, pitch int) tensor.Matrix {
+		m := tensor.Matrix{Type: t, Rows: height, Cols: width, Pitch: pitch, Data: make([]byte, height*pitch*t.Size())}
+		for i := range height {
+			for j := range width {
 				m.Set(i, j, 2*r.Float64()-1)
 			}
 		}
@@ -104,11 +104,12 @@ func (p product) random(r *rand.Rand) (o operands) {
 	o.x, o.w = draw(p.Type, p.M, p.K, p.PitchX), draw(p.Type, p.N, p.K, p.K)
 	o.bias, o.c = draw(p.Out, 1, p.N, p.N), draw(p.Out, p.M, p.N, p.PitchC)
 	o.want = tensor.NewMatrix(tensor.F32, p.M, p.N)
+	x, w := rows(o.x), rows(o.w)
 	for i := range p.M {
 		for j := range p.N {
 			sum := 0.0
-			for k := range p.K {
-				sum += o.x.At(i, k) * o.w.At(j, k)
+			for k, v := range x[i] {
+				sum += v * w[j][k]
 			}
 			y := float64(p.Alpha) * sum
 			if p.Bias {
@@ -124,6 +125,18 @@ func (p product) random(r *rand.Rand) (o operands) {
 		}
 	}
 	return o
+}
+
+// rows are a matrix's values.
+func rows(m tensor.Matrix) [][]float64 {
+	values := make([][]float64, m.Rows)
+	for r := range values {
+		values[r] = make([]float64, m.Cols)
+		for c := range values[r] {
+			values[r][c] = m.At(r, c)
+		}
+	}
+	return values
 }
 
 // tolerance of elements whose terms, of magnitude below 1, sum to at most alpha·K + 2. Sums are in float32; tensor cores
