@@ -162,6 +162,9 @@ func New(data []byte) (*Decoder, error) {
 	return d, nil
 }
 
+// Progressive reports whether the image comes in scans of rising quality.
+func (d *Decoder) Progressive() bool { return d.progressive }
+
 // Memory is about how many bytes [Decoder.Rows] will need.
 func (d *Decoder) Memory() int64 {
 	n := d.bufferedCoefficients()

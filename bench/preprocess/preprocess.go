@@ -1,0 +1,175 @@
+// Package preprocess measures how fast encoded images become the pixels that a
+// vision tower sees, beside what others take for the same: the standard library,
+// libjpeg-turbo and Pillow, the last two where they are installed.
+//
+// # What is timed
+//
+// Time is that of one thread on its CPU, where the operating system tells it:
+// other work on the machine makes such a figure a little worse, through caches
+// and clock rates, but does not count. The figure of a path is the median of its
+// repetitions; the paths of one image take turns, so that what changes with time
+// changes for all.
+//
+// libjpeg-turbo is timed by its own tjbench, which decodes in a loop inside one
+// process, and Pillow by a Python program that does the same; neither is charged
+// for starting, reading files or an interpreter.
+package preprocess
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"vith/vit/preprocess"
+	"vith/vit/preprocess/simd"
+)
+
+// Options are what to measure.
+type Options struct {
+	Size     int           // side of the crop, pixels; 0 is 224
+	Duration time.Duration // CPU time for each path of an image; 0 is one second
+	Images   []Image       // nil is those of Photographs
+	Peers    Peers
+}
+
+// Run measures. It takes a few seconds an image. A peer that is not installed is
+// left out; one that fails, or tiers that do not agree on a crop, are an error.
+// When ctx ends Run returns its error.
+func Run(ctx context.Context, o Options) (Report, error) {
+	if o.Size == 0 {
+		o.Size = 224
+	}
+	if o.Duration == 0 {
+		o.Duration = time.Second
+	}
+	if o.Images == nil {
+		var err error
+		if o.Images, err = Photographs(ctx, o.Peers); err != nil {
+			return Report{}, err
+		}
+	}
+	r := Report{Date: time.Now().UTC(), Size: o.Size, Machine: thisMachine(), Clock: clockName}
+	peers, err := o.Peers.find(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	r.Peers = peers.versions()
+	for _, m := range o.Images {
+		c, err := measure(ctx, m, o, peers)
+		if err != nil {
+			return Report{}, fmt.Errorf("bench: %s: %w", m.Name, err)
+		}
+		r.Cases = append(r.Cases, c)
+	}
+	return r, nil
+}
+
+// A path is one way to do the work.
+type path struct {
+	name string
+	run  func() error
+}
+
+// measure times all paths of an image.
+func measure(ctx context.Context, m Image, o Options, peers installed) (Case, error) {
+	whole, err := preprocess.Decode(ctx, m.Data, 0)
+	if err != nil {
+		return Case{}, err
+	}
+	c := Case{
+		Image: m.Name, Format: m.Format, Width: whole.Width, Height: whole.Height, Bytes: len(m.Data),
+		BitsPerPixel: 8 * float64(len(m.Data)) / float64(whole.Width*whole.Height),
+	}
+	paths, err := ours(ctx, m, o.Size)
+	if err != nil {
+		return Case{}, err
+	}
+	if standard := standardLibrary(m, o.Size); standard != nil {
+		paths = append(paths, path{StandardLibrary, standard})
+	}
+	times, err := takeTurns(ctx, paths, o.Duration)
+	if err != nil {
+		return Case{}, err
+	}
+	for i, p := range paths {
+		c.add(p.name, times[i])
+	}
+	return c, peers.measure(ctx, &c, m, o)
+}
+
+// ours returns the paths of this module, having checked that they agree.
+func ours(ctx context.Context, m Image, size int) (paths []path, err error) {
+	var first []byte
+	for _, tier := range simd.Tiers() {
+		dst := make([]byte, size*size*3)
+		run := func() error {
+			return preprocess.Crop(ctx, dst, m.Data, preprocess.Options{Size: size, Tier: tier})
+		}
+		if err := run(); err != nil {
+			return nil, err
+		}
+		if first == nil {
+			first = bytes.Clone(dst)
+		}
+		if !bytes.Equal(dst, first) {
+			return nil, errors.New("the crop of tier " + tier.Name + " differs")
+		}
+		paths = append(paths, path{crop(tier.Name), run})
+		if m.Format == formatJPEG || m.Format == formatProgressive {
+			paths = append(paths, path{decode(tier.Name), func() error { return decodeJPEG(ctx, m.Data, tier) }})
+		}
+	}
+	return paths, nil
+}
+
+// takeTurns runs each path for about duration and returns the median times.
+func takeTurns(ctx context.Context, paths []path, duration time.Duration) ([]time.Duration, error) {
+	runtime.LockOSThread() // the clock is the thread's
+	defer runtime.UnlockOSThread()
+	times := make([][]time.Duration, len(paths))
+	spent := make([]time.Duration, len(paths))
+	for done := false; !done; {
+		done = true
+		for i, p := range paths {
+			if spent[i] >= duration {
+				continue
+			}
+			done = false
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			start := now()
+			if err := p.run(); err != nil {
+				return nil, fmt.Errorf("%s: %w", p.name, err)
+			}
+			t := now() - start
+			times[i] = append(times[i], t)
+			spent[i] += max(t, time.Microsecond)
+		}
+	}
+	medians := make([]time.Duration, len(paths))
+	for i, t := range times {
+		slices.Sort(t)
+		medians[i] = t[len(t)/2]
+	}
+	return medians, nil
+}
+
+// An Image is one to measure with.
+type Image struct {
+	Name   string
+	Format string // "JPEG", "progressive JPEG", "PNG", "GIF", "BMP", "WebP"
+	Data   []byte
+}
+
+const (
+	formatJPEG        = "JPEG"
+	formatProgressive = "progressive JPEG"
+	formatPNG         = "PNG"
+	formatGIF         = "GIF"
+	formatBMP         = "BMP"
+)
