@@ -120,10 +120,10 @@ func Open(d cuda.Device, path string) (cuda.Blas, error) {
 
 func (b *blas) Version() int {
 	v := int(C.lt_version())
-	if v >= 100000 { // since 11.11 the library counts 10000s; before, 1000s
-		return v
+	if v < 100000 { // 11.0 to 11.10 counted the major version in thousands
+		v += 110000 - 11000
 	}
-	return v/1000*10000 + v%1000/100*100 + v%100
+	return v
 }
 
 func (b *blas) Close() error {
