@@ -34,7 +34,7 @@ func (b *Backend) reserve(r reservation) error {
 		return nil
 	}
 	if restored := b.move(old); restored != nil {
-		return b.giveUp(errors.Join(err, restored))
+		return b.giveUp(join(err, restored))
 	}
 	return err
 }

@@ -234,11 +234,10 @@ func (b *Backend) Down() error {
 
 // failed returns err in the backend's name, and marks the device as down if that is what err means.
 func (b *Backend) failed(err error) error {
-	var status Status
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case !errors.Is(err, ErrDown) && errors.As(err, &status) && status.Sticky():
+	}
+	if lost(err) {
 		err = b.giveUp(err)
 	}
 	return fmt.Errorf("%s: %w", b.name, err)

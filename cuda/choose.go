@@ -27,7 +27,7 @@ func (r *runner) choose() (err error) {
 	var t *tuner
 	defer func() {
 		if t != nil {
-			err = errors.Join(err, t.close())
+			err = join(err, t.close())
 		}
 	}()
 	for i := range r.steps {
@@ -99,7 +99,7 @@ func (r *runner) newTuner() (*tuner, error) {
 		t.end, err = r.backend.device.EventCreate(true)
 	}
 	if err != nil {
-		return nil, errors.Join(err, t.close())
+		return nil, join(err, t.close())
 	}
 	return t, nil
 }
@@ -108,7 +108,7 @@ func (t *tuner) close() error {
 	err := t.staging.close()
 	for _, e := range [...]Event{t.start, t.end} {
 		if e != 0 {
-			err = errors.Join(err, t.backend.device.EventDestroy(e))
+			err = join(err, t.backend.device.EventDestroy(e))
 		}
 	}
 	return err
@@ -122,7 +122,7 @@ func (t *tuner) tune(p *product) (c choice, err error) {
 		return choice{}, err
 	}
 	ids := p.buffers()
-	defer func() { err = errors.Join(err, t.exit(ids), b.device.StreamSynchronize(b.compute)) }()
+	defer func() { err = join(err, t.exit(ids), b.device.StreamSynchronize(b.compute)) }()
 	if err := t.enter(ids); err != nil {
 		return choice{}, err
 	}

@@ -38,3 +38,17 @@ func size(n int64) string {
 	}
 	return fmt.Sprintf("%d bytes", n)
 }
+
+// lost reports whether err ended the context.
+func lost(err error) bool {
+	var status Status
+	return errors.As(err, &status) && status.Sticky()
+}
+
+// join is err and what went wrong in cleaning up after it, unless the context was lost: then all of that fails alike.
+func join(err error, cleanup ...error) error {
+	if err != nil && lost(err) {
+		return err
+	}
+	return errors.Join(err, errors.Join(cleanup...))
+}

@@ -1,7 +1,6 @@
 package cuda
 
 import (
-	"errors"
 	"fmt"
 
 	"vith/kernels"
@@ -51,7 +50,7 @@ func (b *Backend) loadModule(text, name string) (*function, error) {
 	}
 	entry, err := b.device.ModuleGetFunction(m, name)
 	if err != nil {
-		return nil, errors.Join(err, b.device.ModuleUnload(m))
+		return nil, join(err, b.device.ModuleUnload(m))
 	}
 	return &function{module: m, entry: entry, name: name}, nil
 }

@@ -65,7 +65,7 @@ func (b *Backend) Load(p *kernels.Program) (kernels.Runner, error) {
 	err := b.main.do(func() error {
 		err := r.load()
 		if err != nil {
-			err = errors.Join(err, r.release())
+			err = join(err, r.release())
 		}
 		return err
 	})
@@ -217,7 +217,7 @@ func (r *runner) issue(s *slot) error {
 			}
 		}
 		if err := r.issueStep(i, step, s); err != nil {
-			return errors.Join(fmt.Errorf("call %d: %w", i, err), r.abandon(i, s))
+			return join(fmt.Errorf("call %d: %w", i, err), r.abandon(i, s))
 		}
 		for _, id := range r.lives[i].end {
 			if err := b.dead(r.base(id, s), b.compute); err != nil {
@@ -266,7 +266,7 @@ func (r *runner) rehearse() error {
 		}
 	}
 	err := r.issue(s)
-	return errors.Join(err, b.device.StreamSynchronize(b.compute))
+	return join(err, b.device.StreamSynchronize(b.compute))
 }
 
 // capture makes the graphs anew.
@@ -293,12 +293,12 @@ func (r *runner) captureSlot(s *slot) error {
 	issued := r.issue(s)
 	g, err := d.StreamEndCapture(stream)
 	if err != nil {
-		return errors.Join(issued, err)
+		return join(issued, err)
 	}
 	if issued == nil {
 		r.execs[s.index], issued = d.GraphInstantiate(g)
 	}
-	if err := errors.Join(issued, d.GraphDestroy(g)); err != nil {
+	if err := join(issued, d.GraphDestroy(g)); err != nil {
 		return err
 	}
 	return d.GraphUpload(r.execs[s.index], stream)
@@ -380,7 +380,7 @@ func (t *ticket) queue() error {
 	if err != nil {
 		for _, s := range [...]Stream{b.copyIn, b.compute, b.copyOut} {
 			if e := b.device.StreamSynchronize(s); e != nil {
-				err = b.giveUp(errors.Join(err, e))
+				err = b.giveUp(join(err, e))
 			}
 		}
 		b.slots <- t.slot

@@ -24,7 +24,7 @@ func (b *Backend) newStaging(row, total int) (*staging, error) {
 			s.free[i], err = b.device.EventCreate(false)
 		}
 		if err != nil {
-			return nil, errors.Join(err, s.close())
+			return nil, join(err, s.close())
 		}
 	}
 	return s, nil

@@ -1,7 +1,6 @@
 package cuda
 
 import (
-	"errors"
 	"fmt"
 
 	"vith/kernels"
@@ -32,7 +31,7 @@ func (b *Backend) missing(keys []weightKey) (list []weightKey, bytes int64) {
 }
 
 // place uploads weights, which take that many bytes, to an allocation of their own.
-func (b *Backend) place(list []weightKey, bytes int64) error {
+func (b *Backend) place(list []weightKey, bytes int64) (err error) {
 	if len(list) == 0 {
 		return nil
 	}
@@ -40,9 +39,16 @@ func (b *Backend) place(list []weightKey, bytes int64) error {
 	if err != nil {
 		return err
 	}
+	placed := false
+	defer func() { // also where reading a weight panics
+		if !placed {
+			err = join(err, b.free(block))
+		}
+	}()
 	if err := b.fill(list, block.at); err != nil {
-		return errors.Join(err, b.free(block))
+		return err
 	}
+	placed = true
 	b.blocks = append(b.blocks, block)
 	at := block.at
 	for _, k := range list {
@@ -62,7 +68,7 @@ func (b *Backend) fill(list []weightKey, at Ptr) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = join(err, s.close()) }()
 	var values []float32
 	for _, k := range list {
 		w := k.weight
@@ -81,7 +87,7 @@ func (b *Backend) fill(list []weightKey, at Ptr) (err error) {
 			}
 			values = values[:rows*w.Cols]
 			if err := w.Fill(values, r, rows); err != nil {
-				return errors.Join(err, b.device.StreamSynchronize(b.copyIn))
+				return join(err, b.device.StreamSynchronize(b.copyIn))
 			}
 			encode(buffer, k.as, values)
 			if err := s.upload(at+Ptr(r*row), rows*row, b.copyIn); err != nil {

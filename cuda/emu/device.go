@@ -74,25 +74,25 @@ func (d *Device) SetCurrent() error {
 	return nil
 }
 
-// Close waits for all work. The last Close releases the context; what is left in it counts as leaked, see Driver.Leaks.
+// Close waits for all work, on any thread. The last Close releases the context; what is left in it counts as leaked, see
+// Driver.Leaks.
 func (d *Device) Close() error {
-	return d.destroy("cuDevicePrimaryCtxRelease", func() error {
-		err := d.drain()
-		d.driver.mu.Lock()
-		d.opened--
-		open := d.opened > 0
-		d.driver.mu.Unlock()
-		if open {
-			return err
-		}
+	const call = "cuDevicePrimaryCtxRelease"
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	chosen := d.driver.count(call)
+	err := d.drain()
+	d.driver.mu.Lock()
+	defer d.driver.mu.Unlock()
+	if d.opened--; d.opened == 0 {
 		var leaks []error
 		if d.lost == nil {
 			leaks = d.leaks()
 		}
 		d.driver.closed(d, leaks)
-		d.lost = &cuda.CallError{Call: "cuDevicePrimaryCtxRelease", Detail: "was called before", Status: cuda.ErrDeinitialized}
-		return err
-	})
+		d.lost = &cuda.CallError{Call: call, Status: cuda.ErrDeinitialized}
+	}
+	return cmp.Or(chosen, err)
 }
 
 // leaks are the objects that exist.

@@ -131,10 +131,8 @@ func (d *Driver) count(call string) error {
 	return nil
 }
 
-// closed forgets a device, of which these objects were left.
+// closed forgets a device, of which these objects were left. The caller holds mu.
 func (d *Driver) closed(v *Device, leaks []error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	delete(d.open, v.info.Ordinal)
 	for thread, c := range d.current {
 		if c == v {

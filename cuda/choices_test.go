@@ -1,0 +1,88 @@
+package cuda_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"vith/cuda"
+	"vith/cuda/emu"
+	"vith/kernels"
+)
+
+// TestChoices saves the choices of one backend and starts another with them, which then tries nothing.
+func TestChoices(t *testing.T) {
+	products := 0
+	trace := func(_ cuda.Stream, work string) {
+		if strings.HasPrefix(work, "product") {
+			products++
+		}
+	}
+	run := func(c *cuda.Choices) (count int, vectors []byte) {
+		products = 0
+		b := open(t, emu.Options{Trace: trace}, cuda.Options{Blas: emu.NewBlas, Choices: c})
+		r := newTowers(precisions["fp16"].types).load(t, b, 2)
+		count = products
+		return count, pass(t, r, images(1, 2))
+	}
+	var first cuda.Choices
+	chosen, want := run(&first)
+	var file bytes.Buffer
+	if err := first.Write(&file); err != nil {
+		t.Fatal(err)
+	}
+	text := file.String()
+	for _, name := range []string{"Emulated sm_80", `"cublaslt":120405`, `"type":"f16","out":"f32"`, `"n":144`} {
+		if !strings.Contains(text, name) {
+			t.Errorf("the file does not contain %s:\n%s", name, text)
+		}
+	}
+	second, err := cuda.ReadChoices(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, got := run(second)
+	if lines := strings.Count(text, "\n"); known != lines || chosen <= known { // the first pass
+		t.Errorf("loading computed %d products with the %d choices of before, %d without", known, lines, chosen)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("other bits with the same choices")
+	}
+	var again bytes.Buffer
+	if err := second.Write(&again); err != nil || again.String() != text {
+		t.Errorf("written again: %v\n%s\nwas\n%s", err, again.String(), text)
+	}
+}
+
+func TestBadChoices(t *testing.T) {
+	for _, text := range []string{"{", `{"m":"one"}`, `{"type":"u8","out":"f32"}`, `{"type":"f16","out":"f16"}{"type":"f99"}`} {
+		if _, err := cuda.ReadChoices(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "choice") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if c, err := cuda.ReadChoices(strings.NewReader("")); err != nil || c == nil {
+		t.Errorf("an empty file: %v", err)
+	}
+}
+
+// TestNoAlgorithm has a cublasLt that knows no algorithm: products are the project's own kernel's.
+func TestNoAlgorithm(t *testing.T) {
+	in := images(1, 2)
+	run := func(blas func(cuda.Device) (cuda.Blas, error)) []byte {
+		b := open(t, emu.Options{}, cuda.Options{Blas: blas})
+		towers := newTowers(precisions["fp16 pure"].types)
+		towers.gelu = kernels.GELUTanh // which is lowered alike with cublasLt and without
+		return pass(t, towers.load(t, b, 2), in)
+	}
+	none := func(d cuda.Device) (cuda.Blas, error) {
+		b, err := emu.NewBlas(d)
+		return noAlgorithm{b}, err
+	}
+	if !bytes.Equal(run(none), run(nil)) {
+		t.Error("other bits than without cublasLt")
+	}
+}
+
+type noAlgorithm struct{ cuda.Blas }
+
+func (noAlgorithm) Heuristics(cuda.Matmul, int64, int) ([]cuda.Algorithm, error) { return nil, nil }
