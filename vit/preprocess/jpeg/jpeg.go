@@ -128,7 +128,7 @@ type component struct {
 
 	// Where one scan does not make the image:
 	coefficients []int16  // [mcusY*v, stride/8, 64], natural order, not dequantised
-	nonzero      []uint64 // [mcusY*v, stride/8]: bit k tells of coefficient k in zigzag order; clear without AC coefficients
+	nonzero      []uint64 // [mcusY*v, stride/8]: bit k > 0 tells of coefficient k in zigzag order
 }
 
 // blockIndex numbers block bx of block row by.
@@ -284,11 +284,7 @@ func (d *Decoder) reconstructRow(c *component, my int) {
 	for v := range c.v {
 		for bx := d.out.mcuX0 * c.h; bx < d.out.mcuX1*c.h; bx++ {
 			n := c.blockIndex(bx, my*c.v+v)
-			if c.nonzero[n]&^1 == 0 {
-				fillBlock(c.blockSamples(bx, my, v), c.stride, c.block(n)[0], c.quant)
-			} else {
-				d.Tier.IDCT(c.blockSamples(bx, my, v), c.stride, c.block(n), c.quant)
-			}
+			c.reconstruct(d.Tier, c.blockSamples(bx, my, v), c.block(n), c.nonzero[n] == 0)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+
+	"vith/vit/preprocess/simd"
 )
 
 // naturalOrder is where coefficient k of the zigzag order is in a block, row by
@@ -121,18 +123,13 @@ func (d *Decoder) sequentialRow(my int) error {
 			for v := range p.v {
 				for h := range p.h {
 					last := 0
-					s.block[0] = 0
 					if present {
 						last = s.sequentialBlock(p, &s.block)
 					}
 					if visible {
-						samples := p.blockSamples(mx*p.h+h, my, v)
-						if last == 0 {
-							fillBlock(samples, p.stride, s.block[0], p.quant)
-						} else {
-							d.Tier.IDCT(samples, p.stride, &s.block, p.quant)
-						}
+						p.reconstruct(d.Tier, p.blockSamples(mx*p.h+h, my, v), &s.block, last == 0)
 					}
+					s.block[0] = 0
 					if last > 0 {
 						s.block = [64]int16{}
 					}
@@ -143,7 +140,17 @@ func (d *Decoder) sequentialRow(my int) error {
 	return d.checkEnd(my)
 }
 
-// fillBlock is the inverse DCT of a block that is 0 but for its mean.
+// reconstruct writes the samples of a block; flat says that all coefficients but
+// the first are zero.
+func (c *component) reconstruct(t *simd.Tier, dst []byte, block *[64]int16, flat bool) {
+	if flat {
+		fillBlock(dst, c.stride, block[0], c.quant)
+	} else {
+		t.IDCT(dst, c.stride, block, c.quant)
+	}
+}
+
+// fillBlock is the inverse DCT of a flat block.
 func fillBlock(dst []byte, stride int, dc int16, quant *[64]uint16) {
 	v := int32(dc*int16(quant[0])<<2) + 16 // 2 fractional bits, which may overflow, and 3 more
 	samples := uint64(min(max(v>>5+128, 0), 255)) * 0x0101010101010101
@@ -216,7 +223,7 @@ func (d *Decoder) checkEnd(my int) error {
 // bufferedBlock decodes block n of a component whose coefficients are kept.
 func (s *scan) bufferedBlock(p *part, n int) {
 	last := s.sequentialBlock(p, p.block(n))
-	p.nonzero[n] |= 1 << min(last, 63)
+	p.nonzero[n] |= 1 << min(last, 63) &^ 1
 }
 
 // sequentialBlock decodes a block of zeros (T.81, F.2.2) and returns the number
