@@ -20,8 +20,11 @@ import (
 
 // failed is the error of a call of gorgonia's, nil if it succeeded.
 func failed(call, detail string, err error) error {
+	if err == nil {
+		return nil
+	}
 	result := cu.Success
-	if err != nil && !errors.As(err, &result) {
+	if !errors.As(err, &result) {
 		return fmt.Errorf("cuda: %s %s: %w", call, detail, err)
 	}
 	return refused(call, detail, cuda.Status(result))
@@ -50,12 +53,12 @@ type handle struct {
 type kind string
 
 const (
-	stream   kind = "stream"
-	event    kind = "event"
-	module   kind = "module"
-	function kind = "function"
-	graph    kind = "graph"
-	exec     kind = "executable graph"
+	streamKind   kind = "stream"
+	eventKind    kind = "event"
+	moduleKind   kind = "module"
+	functionKind kind = "function"
+	graphKind    kind = "graph"
+	execKind     kind = "executable graph"
 )
 
 // An object is what a device knows about a handle that is alive.

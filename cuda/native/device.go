@@ -164,7 +164,7 @@ func (d *device) MemcpyDtoHAsync(dst []byte, src cuda.Ptr, s cuda.Stream) error 
 }
 
 func (d *device) enterCopy(call string, host []byte, s cuda.Stream) error {
-	if err := d.enter(call, handle{stream, uintptr(s)}); err != nil {
+	if err := d.enter(call, handle{streamKind, uintptr(s)}); err != nil {
 		return err
 	}
 	if len(host) == 0 || !d.isPinned(host) {
@@ -175,7 +175,7 @@ func (d *device) enterCopy(call string, host []byte, s cuda.Stream) error {
 
 func (d *device) MemsetD8Async(dst cuda.Ptr, value byte, size int64, s cuda.Stream) error {
 	const call = "cuMemsetD8Async"
-	if err := d.enter(call, handle{stream, uintptr(s)}); err != nil {
+	if err := d.enter(call, handle{streamKind, uintptr(s)}); err != nil {
 		return err
 	}
 	if err := cu.MemsetD8Async(cu.DevicePtr(dst), value, size, as[cu.Stream](uintptr(s))); err != nil {

@@ -14,7 +14,7 @@ import (
 
 func (d *device) StreamBeginCapture(s cuda.Stream) error {
 	const call = "cuStreamBeginCapture"
-	if err := d.enter(call, handle{stream, uintptr(s)}); err != nil {
+	if err := d.enter(call, handle{streamKind, uintptr(s)}); err != nil {
 		return err
 	}
 	return refused(call, "", cuda.Status(C.cuStreamBeginCapture(as[C.CUstream](uintptr(s)), C.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)))
@@ -22,51 +22,51 @@ func (d *device) StreamBeginCapture(s cuda.Stream) error {
 
 func (d *device) StreamEndCapture(s cuda.Stream) (cuda.Graph, error) {
 	const call = "cuStreamEndCapture"
-	if err := d.enter(call, handle{stream, uintptr(s)}); err != nil {
+	if err := d.enter(call, handle{streamKind, uintptr(s)}); err != nil {
 		return 0, err
 	}
 	var g C.CUgraph
 	if err := refused(call, "", cuda.Status(C.cuStreamEndCapture(as[C.CUstream](uintptr(s)), &g))); err != nil {
 		return 0, err
 	}
-	d.live[handle{graph, from(g)}] = object{}
+	d.live[handle{graphKind, from(g)}] = object{}
 	return cuda.Graph(from(g)), nil
 }
 
 func (d *device) GraphDestroy(g cuda.Graph) error {
 	const call = "cuGraphDestroy"
-	if err := d.enter(call, handle{graph, uintptr(g)}); err != nil {
+	if err := d.enter(call, handle{graphKind, uintptr(g)}); err != nil {
 		return err
 	}
-	delete(d.live, handle{graph, uintptr(g)})
+	delete(d.live, handle{graphKind, uintptr(g)})
 	return refused(call, "", cuda.Status(C.cuGraphDestroy(as[C.CUgraph](uintptr(g)))))
 }
 
 func (d *device) GraphInstantiate(g cuda.Graph) (cuda.Exec, error) {
 	const call = "cuGraphInstantiate"
-	if err := d.enter(call, handle{graph, uintptr(g)}); err != nil {
+	if err := d.enter(call, handle{graphKind, uintptr(g)}); err != nil {
 		return 0, err
 	}
 	var e C.CUgraphExec
 	if err := refused(call, "", cuda.Status(C.native_instantiate(&e, as[C.CUgraph](uintptr(g))))); err != nil {
 		return 0, err
 	}
-	d.live[handle{exec, from(e)}] = object{}
+	d.live[handle{execKind, from(e)}] = object{}
 	return cuda.Exec(from(e)), nil
 }
 
 func (d *device) GraphExecDestroy(e cuda.Exec) error {
 	const call = "cuGraphExecDestroy"
-	if err := d.enter(call, handle{exec, uintptr(e)}); err != nil {
+	if err := d.enter(call, handle{execKind, uintptr(e)}); err != nil {
 		return err
 	}
-	delete(d.live, handle{exec, uintptr(e)})
+	delete(d.live, handle{execKind, uintptr(e)})
 	return refused(call, "", cuda.Status(C.cuGraphExecDestroy(as[C.CUgraphExec](uintptr(e)))))
 }
 
 func (d *device) GraphUpload(e cuda.Exec, s cuda.Stream) error {
 	const call = "cuGraphUpload"
-	if err := d.enter(call, handle{exec, uintptr(e)}, handle{stream, uintptr(s)}); err != nil {
+	if err := d.enter(call, handle{execKind, uintptr(e)}, handle{streamKind, uintptr(s)}); err != nil {
 		return err
 	}
 	status := cuda.Status(C.cuGraphUpload(as[C.CUgraphExec](uintptr(e)), as[C.CUstream](uintptr(s))))
@@ -78,7 +78,7 @@ func (d *device) GraphUpload(e cuda.Exec, s cuda.Stream) error {
 
 func (d *device) GraphLaunch(e cuda.Exec, s cuda.Stream) error {
 	const call = "cuGraphLaunch"
-	if err := d.enter(call, handle{exec, uintptr(e)}, handle{stream, uintptr(s)}); err != nil {
+	if err := d.enter(call, handle{execKind, uintptr(e)}, handle{streamKind, uintptr(s)}); err != nil {
 		return err
 	}
 	return refused(call, "", cuda.Status(C.cuGraphLaunch(as[C.CUgraphExec](uintptr(e)), as[C.CUstream](uintptr(s)))))

@@ -40,7 +40,7 @@ func (d *device) ModuleLoadData(text string) (cuda.Module, error) {
 	if s := cuda.Status(C.native_load(&m, image, log, logSize)); s != cuda.Success {
 		return 0, refused(call, fmt.Sprintf("of %d bytes of PTX (%s)", len(text), strings.TrimSpace(C.GoString(log))), s)
 	}
-	d.live[handle{module, from(m)}] = object{params: parameters(text)}
+	d.live[handle{moduleKind, from(m)}] = object{params: parameters(text)}
 	return cuda.Module(from(m)), nil
 }
 
@@ -59,30 +59,30 @@ func parameters(text string) map[string]int {
 
 func (d *device) ModuleUnload(m cuda.Module) error {
 	const call = "cuModuleUnload"
-	if err := d.enter(call, handle{module, uintptr(m)}); err != nil {
+	if err := d.enter(call, handle{moduleKind, uintptr(m)}); err != nil {
 		return err
 	}
-	delete(d.live, handle{module, uintptr(m)})
-	maps.DeleteFunc(d.live, func(_ handle, o object) bool { return o.module == handle{module, uintptr(m)} })
+	delete(d.live, handle{moduleKind, uintptr(m)})
+	maps.DeleteFunc(d.live, func(_ handle, o object) bool { return o.module == handle{moduleKind, uintptr(m)} })
 	return failed(call, "", as[cu.Module](uintptr(m)).Unload())
 }
 
 func (d *device) ModuleGetFunction(m cuda.Module, name string) (cuda.Function, error) {
 	const call = "cuModuleGetFunction"
-	if err := d.enter(call, handle{module, uintptr(m)}); err != nil {
+	if err := d.enter(call, handle{moduleKind, uintptr(m)}); err != nil {
 		return 0, err
 	}
 	f, err := as[cu.Module](uintptr(m)).Function(name)
 	if err != nil {
 		return 0, failed(call, name, err)
 	}
-	d.live[handle{function, from(f)}] = object{name: name, module: handle{module, uintptr(m)}}
+	d.live[handle{functionKind, from(f)}] = object{name: name, module: handle{moduleKind, uintptr(m)}}
 	return cuda.Function(from(f)), nil
 }
 
 func (d *device) FuncAttributes(f cuda.Function) (a cuda.FuncAttributes, err error) {
 	const call = "cuFuncGetAttribute"
-	if err := d.enter(call, handle{function, uintptr(f)}); err != nil {
+	if err := d.enter(call, handle{functionKind, uintptr(f)}); err != nil {
 		return a, err
 	}
 	fn := as[cu.Function](uintptr(f))
@@ -94,7 +94,7 @@ func (d *device) FuncAttributes(f cuda.Function) (a cuda.FuncAttributes, err err
 		{cu.FnMaxThreadsPerBlock, &a.MaxThreads}, {cu.PtxVersion, &a.PTX}, {cu.BinaryVersion, &a.Binary},
 	} {
 		if *attribute.value, err = fn.Attribute(attribute.of); err != nil {
-			return a, failed(call, fmt.Sprintf("%d of %s", attribute.of, d.live[handle{function, uintptr(f)}].name), err)
+			return a, failed(call, fmt.Sprintf("%d of %s", attribute.of, d.live[handle{functionKind, uintptr(f)}].name), err)
 		}
 	}
 	return a, nil
@@ -102,7 +102,7 @@ func (d *device) FuncAttributes(f cuda.Function) (a cuda.FuncAttributes, err err
 
 func (d *device) SetMaxDynamicShared(f cuda.Function, size int) error {
 	const call = "cuFuncSetAttribute"
-	if err := d.enter(call, handle{function, uintptr(f)}); err != nil {
+	if err := d.enter(call, handle{functionKind, uintptr(f)}); err != nil {
 		return err
 	}
 	status := cuda.ErrInvalidValue
@@ -110,17 +110,17 @@ func (d *device) SetMaxDynamicShared(f cuda.Function, size int) error {
 		status = cuda.Status(C.cuFuncSetAttribute(as[C.CUfunction](uintptr(f)), C.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, C.int(size)))
 	}
 	if status != cuda.Success {
-		return refused(call, fmt.Sprintf("of %d bytes of dynamic shared memory of %s", size, d.live[handle{function, uintptr(f)}].name), status)
+		return refused(call, fmt.Sprintf("of %d bytes of dynamic shared memory of %s", size, d.live[handle{functionKind, uintptr(f)}].name), status)
 	}
 	return nil
 }
 
 func (d *device) LaunchKernel(f cuda.Function, grid, block [3]int, shared int, s cuda.Stream, params []uint64) error {
 	const call = "cuLaunchKernel"
-	if err := d.enter(call, handle{function, uintptr(f)}, handle{stream, uintptr(s)}); err != nil {
+	if err := d.enter(call, handle{functionKind, uintptr(f)}, handle{streamKind, uintptr(s)}); err != nil {
 		return err
 	}
-	fn := d.live[handle{function, uintptr(f)}]
+	fn := d.live[handle{functionKind, uintptr(f)}]
 	refuse := func(err error, why string) error {
 		return failed(call, fmt.Sprintf("%s grid %v block %v shared %d%s", fn.name, grid, block, shared, why), err)
 	}

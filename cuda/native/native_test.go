@@ -3,6 +3,7 @@
 package native_test
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"os/exec"
@@ -106,7 +107,7 @@ func library(t *testing.T, source string) string {
 	if err := os.WriteFile(c, []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-o", so, c).CombinedOutput(); err != nil {
+	if out, err := exec.Command(cmp.Or(os.Getenv("CC"), "gcc"), "-shared", "-fPIC", "-o", so, c).CombinedOutput(); err != nil {
 		t.Fatalf("gcc: %v\n%s", err, out)
 	}
 	return so

@@ -17,23 +17,23 @@ func (d *device) StreamCreate() (cuda.Stream, error) {
 	if err != nil {
 		return 0, failed(call, "", err)
 	}
-	d.live[handle{stream, from(s)}] = object{}
+	d.live[handle{streamKind, from(s)}] = object{}
 	return cuda.Stream(from(s)), nil
 }
 
 func (d *device) StreamDestroy(s cuda.Stream) error {
 	const call = "cuStreamDestroy"
-	if err := d.enter(call, handle{stream, uintptr(s)}); err != nil {
+	if err := d.enter(call, handle{streamKind, uintptr(s)}); err != nil {
 		return err
 	}
-	delete(d.live, handle{stream, uintptr(s)})
+	delete(d.live, handle{streamKind, uintptr(s)})
 	st := as[cu.Stream](uintptr(s))
 	return failed(call, "", st.Destroy())
 }
 
 func (d *device) StreamSynchronize(s cuda.Stream) error {
 	const call = "cuStreamSynchronize"
-	if err := d.enter(call, handle{stream, uintptr(s)}); err != nil {
+	if err := d.enter(call, handle{streamKind, uintptr(s)}); err != nil {
 		return err
 	}
 	return failed(call, "", as[cu.Stream](uintptr(s)).Synchronize())
@@ -41,7 +41,7 @@ func (d *device) StreamSynchronize(s cuda.Stream) error {
 
 func (d *device) StreamWaitEvent(s cuda.Stream, e cuda.Event) error {
 	const call = "cuStreamWaitEvent"
-	if err := d.enter(call, handle{stream, uintptr(s)}, handle{event, uintptr(e)}); err != nil {
+	if err := d.enter(call, handle{streamKind, uintptr(s)}, handle{eventKind, uintptr(e)}); err != nil {
 		return err
 	}
 	return failed(call, "", as[cu.Stream](uintptr(s)).Wait(as[cu.Event](uintptr(e)), 0))
@@ -60,23 +60,23 @@ func (d *device) EventCreate(timing bool) (cuda.Event, error) {
 	if err != nil {
 		return 0, failed(call, "", err)
 	}
-	d.live[handle{event, from(e)}] = object{}
+	d.live[handle{eventKind, from(e)}] = object{}
 	return cuda.Event(from(e)), nil
 }
 
 func (d *device) EventDestroy(e cuda.Event) error {
 	const call = "cuEventDestroy"
-	if err := d.enter(call, handle{event, uintptr(e)}); err != nil {
+	if err := d.enter(call, handle{eventKind, uintptr(e)}); err != nil {
 		return err
 	}
-	delete(d.live, handle{event, uintptr(e)})
+	delete(d.live, handle{eventKind, uintptr(e)})
 	ev := as[cu.Event](uintptr(e))
 	return failed(call, "", cu.DestroyEvent(&ev))
 }
 
 func (d *device) EventRecord(e cuda.Event, s cuda.Stream) error {
 	const call = "cuEventRecord"
-	if err := d.enter(call, handle{event, uintptr(e)}, handle{stream, uintptr(s)}); err != nil {
+	if err := d.enter(call, handle{eventKind, uintptr(e)}, handle{streamKind, uintptr(s)}); err != nil {
 		return err
 	}
 	return failed(call, "", as[cu.Event](uintptr(e)).Record(as[cu.Stream](uintptr(s))))
@@ -84,7 +84,7 @@ func (d *device) EventRecord(e cuda.Event, s cuda.Stream) error {
 
 func (d *device) EventSynchronize(e cuda.Event) error {
 	const call = "cuEventSynchronize"
-	if err := d.enter(call, handle{event, uintptr(e)}); err != nil {
+	if err := d.enter(call, handle{eventKind, uintptr(e)}); err != nil {
 		return err
 	}
 	return failed(call, "", as[cu.Event](uintptr(e)).Synchronize())
@@ -92,7 +92,7 @@ func (d *device) EventSynchronize(e cuda.Event) error {
 
 func (d *device) EventElapsedTime(start, end cuda.Event) (float32, error) {
 	const call = "cuEventElapsedTime"
-	if err := d.enter(call, handle{event, uintptr(start)}, handle{event, uintptr(end)}); err != nil {
+	if err := d.enter(call, handle{eventKind, uintptr(start)}, handle{eventKind, uintptr(end)}); err != nil {
 		return 0, err
 	}
 	ms, err := as[cu.Event](uintptr(start)).Elapsed(as[cu.Event](uintptr(end)))

@@ -3,6 +3,7 @@
 package nvml_test
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"os"
@@ -104,7 +105,7 @@ func build(t *testing.T) string {
 	if err := os.WriteFile(c, []byte(library), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-o", so, c).CombinedOutput(); err != nil {
+	if out, err := exec.Command(cmp.Or(os.Getenv("CC"), "gcc"), "-shared", "-fPIC", "-o", so, c).CombinedOutput(); err != nil {
 		t.Fatalf("gcc: %v\n%s", err, out)
 	}
 	return so
