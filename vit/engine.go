@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"vith/kernels"
@@ -18,31 +17,35 @@ type Options struct {
 	Outputs   []Output          // nil: all that the tower has
 	Normalize bool              // scale pooled and projected vectors to unit length
 	Precision kernels.Precision // zero: fp32
+	TanhGELU  bool              // compute gelu in its tanh form, which some libraries have; not quick_gelu
 	// Progress, if not nil, is told how many bytes of the weights' float32 values have been read. It may be called
 	// concurrently.
 	Progress func(done, total int64)
 }
 
 // An Engine turns prepared images into embeddings on one backend. It keeps a program resident for each output and batch
-// bucket: 1, 2, 4, … up to MaxBatch. Its methods may be called concurrently; passes run one after the other.
+// bucket: 1, 2, 4, … up to MaxBatch. Its methods may be called concurrently.
 type Engine struct {
 	config  tower.Config
 	backend kernels.Backend
 	buckets []int // ascending
 	outputs map[Output]resident
-	mu      sync.Mutex // held by a pass
+	passes  chan *pass // not in flight
 }
+
+// maxDepth is the most passes that are kept in flight, whatever the backend could take.
+const maxDepth = 4
 
 // A resident is an output whose programs are loaded.
 type resident struct {
-	values  int       // of one image's embedding
-	runners []*runner // of each bucket
+	values  int              // of one image's embedding
+	runners []kernels.Runner // of each bucket
 }
 
-// A runner is a resident program and the slices that its passes are called with.
-type runner struct {
-	kernels.Runner
+// A pass is one run of a program, and the slices that it is started with.
+type pass struct {
 	in, out [1][]byte
+	wait    kernels.Wait
 }
 
 // NewEngine loads the tower onto the backend, which the engine then owns; after an error it is still the caller's. Errors
@@ -72,7 +75,10 @@ func NewEngine(c tower.Config, s Source, b kernels.Backend, o Options) (*Engine,
 			o.Progress(done.Add(int64(bytes)), total.Load())
 		}
 	})
-	m := model{c, o.Precision, w}
+	m := model{c, o.Precision, activations[c.Activation], w}
+	if o.TanhGELU && c.Activation == tower.GELU {
+		m.activation = kernels.GELUTanh
+	}
 	programs := map[Output][]*kernels.Program{}
 	for _, output := range o.Outputs {
 		if _, err := output.Shape(c); err != nil {
@@ -90,6 +96,7 @@ func NewEngine(c tower.Config, s Source, b kernels.Backend, o Options) (*Engine,
 		}
 	}
 	total.Store(w.bytes())
+	depth := maxDepth
 	for _, output := range o.Outputs {
 		shape, _ := output.Shape(c)
 		list := resident{values: 1}
@@ -101,9 +108,14 @@ func NewEngine(c tower.Config, s Source, b kernels.Backend, o Options) (*Engine,
 			if err != nil {
 				return nil, err
 			}
-			list.runners = append(list.runners, &runner{Runner: r})
+			list.runners = append(list.runners, r)
+			depth = min(depth, r.Depth())
 		}
 		e.outputs[output] = list
+	}
+	e.passes = make(chan *pass, depth)
+	for range depth {
+		e.passes <- new(pass)
 	}
 	return e, nil
 }
@@ -121,8 +133,9 @@ func (e *Engine) MaxBatch() int { return e.buckets[len(e.buckets)-1] }
 func (e *Engine) InBytes() int { return 3 * e.config.Image * e.config.Image }
 
 // Embed runs n prepared images, which lie one after the other in in, and writes their embeddings to out in the same
-// order. n may exceed MaxBatch; it is split over the buckets without padding. Neither slice is kept. The context is
-// checked between passes; what was computed by then is in out. Nothing is allocated.
+// order. n may exceed MaxBatch; it is split over the buckets without padding, and as many passes are in flight as the
+// backend can overlap. Neither slice is kept. The context is checked between passes; out is complete only if the error is
+// nil. Nothing is allocated.
 func (e *Engine) Embed(ctx context.Context, output Output, n int, in []byte, out []float32) error {
 	loaded, ok := e.outputs[output]
 	if !ok {
@@ -131,34 +144,89 @@ func (e *Engine) Embed(ctx context.Context, output Output, n int, in []byte, out
 	if n < 1 || len(in) != n*e.InBytes() || len(out) != n*loaded.values {
 		return fmt.Errorf("vit: %d images in %d bytes to %d values, want %d bytes and %d values an image", n, len(in), len(out), e.InBytes(), loaded.values)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for n > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
+	var (
+		flying [maxDepth]*pass // this call's passes in flight, the oldest at index done%maxDepth
+		begun  int
+		done   int
+		err    error
+	)
+	for n > 0 && err == nil {
+		var p *pass
+		if p, err = e.take(ctx, begun > done); p == nil && err == nil {
+			p = flying[done%maxDepth]
+			done++
+			if err = e.finish(p); err != nil {
+				e.give(p)
+			}
+		}
+		if err != nil {
+			break
 		}
 		i, exact := slices.BinarySearch(e.buckets, n)
 		if !exact {
 			i--
 		}
-		batch, r := e.buckets[i], loaded.runners[i]
-		r.in[0], r.out[0] = in[:batch*e.InBytes()], tensor.Bytes(out[:batch*loaded.values])
-		wait, err := r.Start(r.in[:], r.out[:])
-		if err == nil {
-			err = wait()
+		batch := e.buckets[i]
+		p.in[0], p.out[0] = in[:batch*e.InBytes()], tensor.Bytes(out[:batch*loaded.values])
+		if p.wait, err = loaded.runners[i].Start(p.in[:], p.out[:]); err != nil {
+			err = fmt.Errorf("vit: %d images on %s: %w", batch, e.backend.Name(), err)
+			e.give(p)
+			break
 		}
-		r.in[0], r.out[0] = nil, nil
-		if err != nil {
-			return fmt.Errorf("vit: %d images on %s: %w", batch, e.backend.Name(), err)
-		}
+		flying[begun%maxDepth] = p
+		begun++
 		n, in, out = n-batch, in[batch*e.InBytes():], out[batch*loaded.values:]
+	}
+	for ; done < begun; done++ {
+		p := flying[done%maxDepth]
+		if failed := e.finish(p); err == nil {
+			err = failed
+		}
+		e.give(p)
+	}
+	return err
+}
+
+// take returns a pass that is not in flight. If there is none it waits for one, unless the caller has passes in flight
+// that it can wait for instead: then it returns nil.
+func (e *Engine) take(ctx context.Context, busy bool) (*pass, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if busy {
+		select {
+		case p := <-e.passes:
+			return p, nil
+		default:
+			return nil, nil
+		}
+	}
+	select {
+	case p := <-e.passes:
+		return p, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// finish waits for a pass to end.
+func (e *Engine) finish(p *pass) error {
+	if err := p.wait(); err != nil {
+		return fmt.Errorf("vit: a pass on %s: %w", e.backend.Name(), err)
 	}
 	return nil
 }
 
-// Close waits for the running pass and frees the backend.
+// give returns a pass that is not in flight any more.
+func (e *Engine) give(p *pass) {
+	*p = pass{}
+	e.passes <- p
+}
+
+// Close waits for the passes in flight and frees the backend. Embed may not be called any more.
 func (e *Engine) Close() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	for range cap(e.passes) {
+		<-e.passes
+	}
 	return e.backend.Close()
 }

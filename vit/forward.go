@@ -30,8 +30,9 @@ const patchAlign = 16
 // A model writes the programs of one tower. Its weights are the same objects in all of them.
 type model struct {
 	tower.Config
-	types   kernels.Precision
-	weights *weights
+	types      kernels.Precision
+	activation kernels.Activation
+	weights    *weights
 }
 
 // program is the forward pass of a batch of images to one output, in float32. Normalize scales the rows of pooled and
@@ -90,7 +91,7 @@ func (m *model) finish(p *kernels.Program, x, attention kernels.Buf, i int) kern
 	x = p.Add(x, m.project(p, attention, i, m.types.Stream, "out_proj"))
 	y := m.norm(p, x, tower.Layer(i, "layer_norm2"), m.types.Activation)
 	y = m.linear(p, y, tower.Layer(i, "mlp.fc1"), m.MLP, m.types.Activation)
-	y = p.Activate(activations[m.Activation], y)
+	y = p.Activate(m.activation, y)
 	return p.Add(x, m.linear(p, y, tower.Layer(i, "mlp.fc2"), m.Width, m.types.Stream))
 }
 
