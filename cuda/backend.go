@@ -289,7 +289,7 @@ func (b *Backend) release() error {
 	if b.device == nil {
 		return nil
 	}
-	var errs []error
+	errs := []error{b.device.SetCurrent()} // again, in case that is what failed
 	for _, r := range b.runners {
 		errs = append(errs, r.release())
 	}

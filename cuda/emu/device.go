@@ -74,13 +74,17 @@ func (d *Device) SetCurrent() error {
 	return nil
 }
 
-// Close waits for all work, on any thread. The last Close releases the context; what is left in it counts as leaked, see
-// Driver.Leaks.
+// Close waits for all work. The last Close releases the context, also a lost one; what is left in another counts as
+// leaked, see Driver.Leaks.
 func (d *Device) Close() error {
 	const call = "cuDevicePrimaryCtxRelease"
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	chosen := d.driver.count(call)
+	lost := d.check(call)
+	if lost != nil && d.lost == nil {
+		return lost
+	}
 	err := d.drain()
 	d.driver.mu.Lock()
 	defer d.driver.mu.Unlock()
@@ -92,7 +96,7 @@ func (d *Device) Close() error {
 		d.driver.closed(d, leaks)
 		d.lost = &cuda.CallError{Call: call, Status: cuda.ErrDeinitialized}
 	}
-	return cmp.Or(chosen, err)
+	return cmp.Or(chosen, lost, err)
 }
 
 // leaks are the objects that exist.
