@@ -53,7 +53,7 @@ func Open(path string) (cuda.Driver, error) {
 func explain(err error) error {
 	failed, ok := errors.AsType[*shim.InitError](err)
 	if !ok {
-		return fmt.Errorf("%w: %w: install NVIDIA's driver, or start the container with the GPU (--gpus all)", ErrNoLibrary, err)
+		return fmt.Errorf("%w: %w: install NVIDIA's driver, or start the container with its GPUs (docker run --gpus all)", ErrNoLibrary, err)
 	}
 	if cuda.Status(failed.Result) == cuda.ErrNoDevice {
 		return fmt.Errorf("%w: %w: is there an NVIDIA GPU, may this user open /dev/nvidia*, and what does "+

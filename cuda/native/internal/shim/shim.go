@@ -17,9 +17,6 @@ import (
 	"unsafe"
 )
 
-// ErrNoLibrary is the error of a library that cannot be opened, or is no CUDA driver.
-var ErrNoLibrary = errors.New("no CUDA driver library")
-
 // An InitError is what the library's cuInit returned.
 type InitError struct {
 	Result int
@@ -33,7 +30,8 @@ var (
 	bound bool // a driver's functions are in the slots
 )
 
-// Load opens a driver library, initialises it and binds its entry points, unless a driver is bound already.
+// Load opens a driver library, initialises it and binds its entry points, unless a driver is bound already. An error that
+// is no *InitError says why the library cannot be opened.
 func Load(path string) error {
 	mu.Lock()
 	defer mu.Unlock()
@@ -51,7 +49,7 @@ func Load(path string) error {
 	case C.SHIM_INIT_FAILED:
 		return &InitError{Result: int(result), Name: C.GoString(&message[0])}
 	}
-	return fmt.Errorf("%w: %s", ErrNoLibrary, C.GoString(&message[0]))
+	return errors.New(C.GoString(&message[0]))
 }
 
 // Bind binds C functions in place of a library's, by the names of their entry points. A nil one is lacking, as some are
