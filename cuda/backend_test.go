@@ -140,6 +140,33 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
+// TestTwoDevices runs a tower on two devices of one driver at a time.
+func TestTwoDevices(t *testing.T) {
+	driver := emu.New(emu.Options{Targets: []ptx.Target{ptx.SM86, ptx.SM90}, Lazy: true})
+	in := images(5, 2)
+	want := onHost(t, in)
+	var wg sync.WaitGroup
+	for ordinal, o := range []cuda.Options{{}, {Blas: emu.NewBlas}} {
+		b, err := cuda.Open(driver, ordinal, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			got := vectors(pass(t, newTowers(kernels.FP32).load(t, b, 2), in))
+			if err := tensor.Compare(got, want, tolerance(0x1p-24)); err != nil {
+				t.Errorf("%s: %v", b.Name(), err)
+			}
+			if err := b.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := driver.Leaks(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFailures fails every call of the driver once in the life of a backend. Each time the error comes out with its
 // status, and nothing is left behind.
 func TestFailures(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 
 const (
 	candidates = 8 // algorithms of a product that are tried
-	repeats    = 5 // timed runs of each
+	repeats    = 8 // timed runs of each
 )
 
 // A choice is the algorithm for a product, if there is one.
@@ -214,8 +214,10 @@ func (t *tuner) fill(ids []int) error {
 	return nil
 }
 
-// sort puts the fastest algorithms first.
+// sort puts the fastest algorithms first. They are timed on the weights of all like products in turn, so that these come
+// from memory as they do in a pass, and not from the cache.
 func (t *tuner) sort(p *product, list []Algorithm) error {
+	turns := t.like(p)
 	ms := map[Algorithm]float32{}
 	for _, a := range list {
 		if err := p.issue(t.runner, a, t.slot()); err != nil {
@@ -224,8 +226,8 @@ func (t *tuner) sort(p *product, list []Algorithm) error {
 		if err := t.backend.device.EventRecord(t.start, t.backend.compute); err != nil {
 			return err
 		}
-		for range repeats {
-			if err := p.issue(t.runner, a, t.slot()); err != nil {
+		for i := range repeats {
+			if err := turns[i%len(turns)].issue(t.runner, a, t.slot()); err != nil {
 				return err
 			}
 		}
@@ -242,6 +244,20 @@ func (t *tuner) sort(p *product, list []Algorithm) error {
 	}
 	slices.SortStableFunc(list, func(a, b Algorithm) int { return cmp.Compare(ms[a], ms[b]) })
 	return nil
+}
+
+// like are the program's products that differ from p in nothing but their weights, on the buffers of p.
+func (t *tuner) like(p *product) (list []*product) {
+	for _, s := range t.steps {
+		if s.product == nil || s.product.Matmul != p.Matmul {
+			continue
+		}
+		call := *p.call
+		call.In = slices.Clone(call.In)
+		call.In[inW] = s.product.call.In[inW]
+		list = append(list, &product{Matmul: p.Matmul, call: &call, bias: s.product.bias})
+	}
+	return list
 }
 
 // even tells whether all rows of a product of equal rows are equal.

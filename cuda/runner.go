@@ -376,16 +376,21 @@ func check(ports []port, data [][]byte, what string) error {
 // queue gives the pass to the device, and to the waiter. If it cannot, it waits for what was given and frees the slot.
 func (t *ticket) queue() error {
 	b := t.runner.backend
-	err := t.runner.pass(t.slot)
-	if err != nil {
+	queued := false
+	defer func() { // also where a call panics
+		if !queued {
+			b.slots <- t.slot
+		}
+	}()
+	if err := t.runner.pass(t.slot); err != nil {
 		for _, s := range [...]Stream{b.copyIn, b.compute, b.copyOut} {
 			if e := b.device.StreamSynchronize(s); e != nil {
 				err = b.giveUp(join(err, e))
 			}
 		}
-		b.slots <- t.slot
 		return err
 	}
+	queued = true
 	b.waiter.submit(t.finish)
 	return nil
 }
@@ -430,18 +435,18 @@ func (r *runner) compute(s *slot) error {
 
 // collect waits for the pass, hands its output over and frees the slot.
 func (t *ticket) collect() error {
-	r, s := t.runner, t.slot
-	err := r.backend.device.EventSynchronize(s.done)
-	if err != nil {
-		err = r.backend.giveUp(err) // what the slot holds may still be in use
-	} else {
-		for i, p := range r.outputs {
-			copy(t.out[i], s.hostOut[p.offset:])
-		}
+	b, s := t.runner.backend, t.slot
+	defer func() {
+		clear(t.out)
+		b.slots <- s
+	}()
+	if err := b.device.EventSynchronize(s.done); err != nil {
+		return b.giveUp(err) // what the slot holds may still be in use
 	}
-	clear(t.out)
-	r.backend.slots <- s
-	return err
+	for i, p := range t.runner.outputs {
+		copy(t.out[i], s.hostOut[p.offset:])
+	}
+	return nil
 }
 
 // waitFor is the pass's Wait.
