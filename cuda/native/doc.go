@@ -10,12 +10,18 @@
 // description of the binary interface, and lib/libcuda.a, an empty archive, through two variables with absolute paths:
 //
 //	CGO_CFLAGS="-g -O2 -I$PWD/cuda/native/include -DVITH_CUDA_H_SUM=$(sha256sum cuda/native/include/cuda.h | cut -c1-12)"
-//	CGO_LDFLAGS="-g -O2 -L$PWD/cuda/native/lib"
+//	CGO_LDFLAGS="-g -O2 -Wl,-z,lazy -L$PWD/cuda/native/lib"
 //	go build -tags cuda ./cmd/vith
 //
-// The sum is in the variable because Go's build cache does not look into headers outside of a package. Do not link with
-// -z now: go-nvml leaves functions undefined that it loads later. Package internal/shim tells how the program finds the
-// driver when it runs.
+// The sum is in the variable because Go's build cache does not look into headers outside of a package, and -z lazy
+// because go-nvml leaves functions undefined that it loads later, which some distributions' compilers would not. Package
+// internal/shim tells how the program finds the driver when it runs.
+//
+// # Testing
+//
+//	go test -tags cuda ./cuda/native/...                                 on package emu, behind the C entry points
+//	go test -tags cuda,gpu -run GPU ./cuda/native                        the same contract on a GPU
+//	CUDA_INCLUDE=FOLDER go test -tags cudaheader -run Header ./cuda/native   include/cuda.h against NVIDIA's
 //
 // # Contexts and threads
 //
