@@ -26,14 +26,18 @@ const (
 func crop(tier string) string   { return "vith " + tier }
 func decode(tier string) string { return "vith " + tier + ", decode only" }
 
-// decodeJPEG decodes to rows that nobody looks at.
-func decodeJPEG(ctx context.Context, data []byte, tier *simd.Tier) error {
-	d, err := jpeg.New(data)
-	if err != nil {
-		return err
+// decodeJPEG returns the path that decodes to an image in memory, as tjbench does.
+func decodeJPEG(ctx context.Context, data []byte, tier *simd.Tier) func() error {
+	var pix []byte
+	return func() error {
+		d, err := jpeg.New(data)
+		if err != nil {
+			return err
+		}
+		d.Tier = tier
+		pix = pix[:0]
+		return d.Rows(ctx, image.Rect(0, 0, d.Width, d.Height), func(row []byte) { pix = append(pix, row...) })
 	}
-	d.Tier = tier
-	return d.Rows(ctx, image.Rect(0, 0, d.Width, d.Height), func([]byte) {})
 }
 
 // standardLibrary returns the path of the standard library, nil if it does not
