@@ -1,13 +1,22 @@
 GO ?= go
 MODEL ?= laion/CLIP-ViT-H-14-laion2B-s32B-b79K
 
-.PHONY: all vith run test test-race test-portable test-ptxas test-page test-full bench gpu-kit release golden lint fuzz
+.PHONY: all vith run test test-race test-portable test-cuda test-ptxas test-page test-full bench gpu-kit release golden lint fuzz
 
 all: vith
 
-# The program. Needs Go only.
+# GPU support is cgo on Linux: the settings say where our own cuda.h lies, and its sum, since Go's cache does not look
+# there. No CUDA toolkit is needed to build, no driver to start. Elsewhere the program has no GPU support.
+ifneq ($(filter Linux-x86_64 Linux-aarch64,$(shell uname -s)-$(shell uname -m)),)
+TAGS ?= cuda
+endif
+native := $(CURDIR)/cuda/native
+CUDA = CGO_CFLAGS="-g -O2 -I$(native)/include -DVITH_CUDA_H_SUM=$(shell sha256sum cuda/native/include/cuda.h | cut -c1-12)" \
+	CGO_LDFLAGS="-g -O2 -L$(native)/lib"
+
+# The program. Needs Go and gcc.
 vith:
-	$(GO) build -trimpath -buildvcs=auto -o vith ./cmd/vith
+	$(CUDA) $(GO) build -tags "$(TAGS)" -trimpath -buildvcs=auto -o vith ./cmd/vith
 
 # Serve on :7860: the pulled model if there is one, else a synthetic tower of its size.
 run: vith
@@ -27,6 +36,12 @@ test-portable:
 	$(GO) test -tags purego ./kernels/host/... ./vit/...
 	GOARCH=arm64 $(GO) vet ./...
 
+# The CUDA binding: gorgonia.org/cu and ours, over the emulated driver behind the C entry points. Needs gcc.
+test-cuda:
+	$(CUDA) $(GO) vet -tags cuda ./cuda/... ./cmd/...
+	$(CUDA) $(GO) test -tags cuda ./cuda/native/... ./cmd/vith
+	$(CUDA) $(GO) test -tags cuda -race ./cuda/native/...
+
 # The PTX through NVIDIA's assembler, where ptxas and nvdisasm of CUDA 12.4 are in the PATH (.ci/cuda-tools gets them).
 test-ptxas:
 	$(GO) test -tags ptxas -run 'Ptxas|PTXAS|SASS' ./kernels ./kernels/ptx
@@ -36,7 +51,7 @@ test-page:
 	$(GO) test -tags browser -run Browser ./server
 
 # Everything above, full-size checkpoints, and minutes of fuzzing.
-test-full: test test-race test-portable test-page
+test-full: test test-race test-portable test-cuda test-page
 	$(GO) test -tags full -timeout 30m ./...
 	$(MAKE) fuzz FUZZTIME=60s
 

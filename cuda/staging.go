@@ -5,7 +5,7 @@ import (
 )
 
 // stagingSize is the most that a buffer of a staging holds, in bytes, unless one row needs more.
-const stagingSize = 8 << 20
+const stagingSize = 2 << 20
 
 // A staging is two page-locked buffers through which a Load copies: while one is copied, the host fills the other.
 type staging struct {

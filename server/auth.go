@@ -1,9 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
-	"strings"
 )
 
 // A keyring holds the digests of the API keys. An empty one admits everybody.
@@ -20,15 +20,15 @@ func newKeyring(keys []string) keyring {
 // admits reports whether the Authorization header names one of the keys. The
 // time it takes depends on neither the keys nor how much of one was guessed:
 // digests are compared, all of them, in constant time.
-func (k keyring) admits(authorization string) bool {
+func (k keyring) admits(authorization []byte) bool {
 	if len(k) == 0 {
 		return true
 	}
-	scheme, token, _ := strings.Cut(authorization, " ")
-	digest := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	scheme, token, _ := bytes.Cut(authorization, []byte(" "))
+	digest := sha256.Sum256(bytes.TrimSpace(token))
 	found := 0
 	for _, key := range k {
 		found |= subtle.ConstantTimeCompare(key[:], digest[:])
 	}
-	return found == 1 && strings.EqualFold(scheme, "Bearer")
+	return found == 1 && bytes.EqualFold(scheme, []byte("Bearer"))
 }

@@ -24,8 +24,8 @@ func (s *Server) checkBodySize(n int) error {
 	return nil
 }
 
-// readBody returns the request's body. The memory is the caller's, and may
-// outlive the request.
+// readBody returns the request's body. The memory is the request's, and admitted
+// as it grows.
 func (s *Server) readBody(r *request) ([]byte, error) {
 	length := r.Request.Header.ContentLength()
 	if err := s.checkBodySize(length); err != nil {
@@ -35,15 +35,21 @@ func (s *Server) readBody(r *request) ([]byte, error) {
 	if stream == nil {
 		return nil, nil
 	}
-	body := make([]byte, 0, min(max(length, 0), bodyStart)+1)
+	body := slices.Grow(r.body, min(max(length, 0), bodyStart)+1)
+	defer func() { r.body = body }()
 	for {
 		if err := s.checkBodySize(len(body)); err != nil {
 			return nil, err
 		}
+		body = slices.Grow(body, 1)
+		if more := cap(body) - int(r.held); more > 0 {
+			if err := s.holdBytes(r, more); err != nil {
+				return nil, err
+			}
+		}
 		sent := time.Duration(len(body)) * time.Second / slowestBody
 		r.Conn().SetReadDeadline(r.start.Add(s.config.ReadTimeout + sent))
 
-		body = slices.Grow(body, 1)
 		n, err := stream.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {

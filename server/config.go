@@ -15,9 +15,12 @@ type Config struct {
 
 	MaxClientBatchSize int           // images in one request; default 256
 	MaxQueueSize       int           // images admitted and not yet answered; default 1024
+	MaxQueueDelay      time.Duration // an image's wait for others to share its batch; 0: none
+	MaxInflightBytes   int           // memory that requests hold together; default 1 GiB
 	MaxBodySize        int           // bytes; default 64 MiB
 	MaxImagePixels     int           // width x height of one image; default 89478485, as PIL
 	RequestTimeout     time.Duration // from the body's last byte; default 30s
+	ComputeTimeout     time.Duration // for one batch, before its device is given up; default twice RequestTimeout
 	ReadTimeout        time.Duration // for the header, and for a body to start; default 30s
 
 	APIKeys []string // if any: Authorization: Bearer is required
@@ -40,9 +43,11 @@ func (c Config) withDefaults(info Info) (Config, error) {
 	setDefault(&c.Output, "pooled")
 	setDefault(&c.MaxClientBatchSize, 256)
 	setDefault(&c.MaxQueueSize, 1024)
+	setDefault(&c.MaxInflightBytes, 1<<30)
 	setDefault(&c.MaxBodySize, 64<<20)
 	setDefault(&c.MaxImagePixels, 89478485)
 	setDefault(&c.RequestTimeout, 30*time.Second)
+	setDefault(&c.ComputeTimeout, 2*c.RequestTimeout)
 	setDefault(&c.ReadTimeout, 30*time.Second)
 	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
 	if c.Version.Tags == nil {
@@ -55,13 +60,16 @@ func (c Config) withDefaults(info Info) (Config, error) {
 	}{
 		{"max client batch size", c.MaxClientBatchSize},
 		{"max queue size", c.MaxQueueSize},
+		{"max queue delay", int(c.MaxQueueDelay)},
+		{"max inflight bytes", c.MaxInflightBytes},
 		{"max body size", c.MaxBodySize},
 		{"max image pixels", c.MaxImagePixels},
 		{"request timeout", int(c.RequestTimeout)},
+		{"compute timeout", int(c.ComputeTimeout)},
 		{"read timeout", int(c.ReadTimeout)},
 	} {
 		if limit.value < 0 {
-			return c, fmt.Errorf("server: %s is %d; it must be positive", limit.name, limit.value)
+			return c, fmt.Errorf("server: %s is %d; it must not be negative", limit.name, limit.value)
 		}
 	}
 	if c.MaxClientBatchSize > c.MaxQueueSize {

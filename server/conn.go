@@ -3,7 +3,9 @@ package server
 import (
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -25,7 +27,13 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c}, nil
+	accepted := &conn{Conn: c}
+	if socket, ok := c.(syscall.Conn); ok {
+		if accepted.peeker, err = newPeeker(socket); err != nil {
+			return nil, err
+		}
+	}
+	return accepted, nil
 }
 
 // A conn is a client's connection that can close without taking the last answer
@@ -37,6 +45,17 @@ func (l listener) Accept() (net.Conn, error) {
 type conn struct {
 	net.Conn
 	linger atomic.Bool
+
+	mu     sync.Mutex
+	peeker *peeker // nil: the connection is no socket
+}
+
+// gone reports whether the client has closed the connection, as far as can be
+// told: what it has sent beyond its request hides it.
+func (c *conn) gone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.peeker != nil && c.peeker.ended()
 }
 
 // Write writes b within writeTimeout.

@@ -28,28 +28,17 @@ func (s *Server) embed(r *request) error {
 	if err != nil {
 		return err
 	}
-	res, err := s.run(r.start, in, o, shape)
+	t, err := s.run(r, in, o, shape)
 	if err != nil {
 		return err
 	}
-	s.setHeaders(r, res)
-	if res.usable == 0 || o.failFast && res.usable < len(in) {
-		return noUsableImage(res.items, o.failFast, raw)
+	timing := t.timing(r.start)
+	s.setHeaders(r, t, timing)
+	if err := imageFailure(t, o.failFast, raw); err != nil {
+		return err
 	}
-	a := &answer.Answer{
-		Model:         s.config.ModelName,
-		ModelDigest:   s.info.ModelDigest,
-		Preprocessing: s.info.Preprocessing,
-		Device:        s.info.Device,
-		Precision:     s.info.Precision,
-		Output:        o.output,
-		Shape:         shape,
-		Normalized:    o.normalize,
-		Synthetic:     s.info.Synthetic,
-		Base64:        o.base64,
-		Data:          res.items,
-		Timing:        &res.timing,
-	}
+	a := s.answer(t, o, shape)
+	a.Timing = &timing
 	r.SetContentType(string(form))
 	switch form {
 	case formRaw:
@@ -60,15 +49,33 @@ func (s *Server) embed(r *request) error {
 	return send(r, a, a.WriteJSON)
 }
 
+// answer returns the embeddings of a ticket with what there is to say about
+// them.
+func (s *Server) answer(t *ticket, o options, shape []int) *answer.Answer {
+	return &answer.Answer{
+		Model:         s.config.ModelName,
+		ModelDigest:   s.info.ModelDigest,
+		Preprocessing: s.info.Preprocessing,
+		Device:        s.info.Device,
+		Precision:     s.info.Precision,
+		Output:        o.output,
+		Shape:         shape,
+		Normalized:    o.normalize,
+		Synthetic:     s.info.Synthetic,
+		Base64:        o.base64,
+		Data:          t.results,
+	}
+}
+
 // setHeaders says what the images went through.
-func (s *Server) setHeaders(r *request, res *result) {
+func (s *Server) setHeaders(r *request, t *ticket, timing answer.Timing) {
 	h := &r.Response.Header
-	h.Set("x-vith-batch-size", strconv.Itoa(res.batch))
+	h.Set("x-vith-batch-size", strconv.Itoa(t.batch))
 	h.Set("x-vith-model-digest", s.info.ModelDigest)
 	h.Set("x-vith-preprocessing", s.info.Preprocessing)
-	h.Set("x-queue-time", millis(res.timing.Queue))
-	h.Set("x-preprocess-time", millis(res.timing.Preprocess))
-	h.Set("x-inference-time", millis(res.timing.Compute))
+	h.Set("x-queue-time", millis(timing.Queue))
+	h.Set("x-preprocess-time", millis(timing.Preprocess))
+	h.Set("x-inference-time", millis(timing.Compute))
 }
 
 // streamAbove is the size of the vectors, in bytes, above which an answer is
@@ -81,24 +88,35 @@ func send(r *request, a *answer.Answer, write func(io.Writer) error) error {
 	if a.RawSize() <= streamAbove {
 		return write(r.Response.BodyWriter())
 	}
+	t := r.ticket
+	t.hold()
 	r.SetBodyStreamWriter(func(w *bufio.Writer) {
+		defer t.release()
 		write(w) // fails when the client has gone
 	})
 	return nil
 }
 
-// noUsableImage is the answer when no image has an embedding, or one has none
-// and the request was to fail then. With one image, or the first bad one at
-// fault, the error is that image's own.
-func noUsableImage(items []answer.Item, failFast, raw bool) *apiError {
+// imageFailure returns the answer of a request none of whose images has an embedding,
+// or one has none and the request was to fail then; nil if there is something to
+// answer with. With one image, or the first bad one at fault, the error is that
+// image's own.
+func imageFailure(t *ticket, failFast, raw bool) error {
+	usable := t.usable()
+	if usable == len(t.results) || usable > 0 && !failFast {
+		return nil
+	}
 	var data []failedItem
-	for _, it := range items {
+	for _, it := range t.results {
 		if it.Err != nil {
 			data = append(data, failedItem{it.Index, it.ID, it.Image, it.Err})
+			if failFast {
+				break // there may be others, or they may not have been looked at
+			}
 		}
 	}
-	if !failFast && len(items) > 1 {
-		e := badRequest("no_usable_image", "none of the %d images could be used; the error of each is in data", len(items))
+	if !failFast && len(t.results) > 1 {
+		e := badRequest("no_usable_image", "none of the %d images could be used; the error of each is in data", len(t.results))
 		e.data = data
 		return e
 	}
@@ -106,7 +124,7 @@ func noUsableImage(items []answer.Item, failFast, raw bool) *apiError {
 	e := badRequest(first.Err.Code, "%s", first.Err.Message)
 	e.data = data
 	switch {
-	case len(items) > 1:
+	case len(t.results) > 1:
 		e.param = fmt.Sprintf("images[%d]", first.Index)
 	case first.Err.Code == codeImageTooLarge:
 		e.status = fasthttp.StatusRequestEntityTooLarge

@@ -366,9 +366,10 @@ func TestMalformedRequests(t *testing.T) {
 	c.json(`{"images":["` + strings.ReplaceAll(img, "/", `\/`) + `"]}`).want(200)
 }
 
+// TestBatches sends a request of more images than a batch holds.
 func TestBatches(t *testing.T) {
 	e := newFakeEngine()
-	c := serve(t, e, Config{})
+	c := serve(t, e, Config{MaxQueueDelay: time.Second / 4})
 	var files [][]byte
 	var want [][]float32
 	for i := range 11 {
@@ -404,9 +405,7 @@ func TestConcurrentRequests(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := c.server.queue.Load(); n != 0 {
-		t.Errorf("%d images are still counted as queued", n)
-	}
+	c.wantNothingHeld()
 }
 
 // TestLargeAnswer passes streamAbove, where an answer is encoded while it is
@@ -436,29 +435,27 @@ func TestEngineFailures(t *testing.T) {
 	c := serve(t, e, Config{})
 	img := picture(t, 1)
 	secret := errors.New("device lost at 0xdeadbeef")
-	f := func(what string) {
+	f := func(what string, status int, code string) {
 		t.Helper()
 		r := c.do("POST", "/api/embed", img)
-		r.wantError(500, "internal_error")
+		r.wantError(status, code)
 		if bytes.Contains(r.body, []byte("0xdeadbeef")) {
 			t.Errorf("%s: the answer tells what only the log should", what)
 		}
-		if n := c.server.queue.Load(); n != 0 {
-			t.Errorf("%s: %d images are still counted as queued", what, n)
-		}
+		c.wantNothingHeld()
 	}
 	e.onEmbed = func(context.Context, int) error { return secret }
-	f("an error of Embed")
+	f("an error of Embed", 503, "engine_failed")
 	e.onEmbed = func(context.Context, int) error { panic(secret) }
-	f("a panic of Embed")
+	f("a panic of Embed", 503, "engine_failed")
 	e.onEmbed = nil
 	e.onPrepare = func(context.Context, []byte) error { panic(secret) }
-	f("a panic of Prepare")
+	f("a panic of Prepare", 500, "internal_error")
 	e.onPrepare = nil
 	e.afterward = func(out []float32) { out[3] = float32(math.NaN()) }
-	f("a NaN")
+	f("a NaN", 500, "internal_error")
 	e.afterward = func(out []float32) { out[0] = float32(math.Inf(-1)) }
-	f("an infinity")
+	f("an infinity", 500, "internal_error")
 	e.afterward = nil
 	c.do("POST", "/api/embed", img).want(200)
 
@@ -468,18 +465,28 @@ func TestEngineFailures(t *testing.T) {
 
 func TestPanicInHandler(t *testing.T) {
 	e := newFakeEngine()
-	c := serve(t, &panickyDevices{e}, Config{})
+	p := &panickyDevices{fakeEngine: e}
+	c := serve(t, p, Config{})
+	p.panics = true
 	c.get("/api/devices").wantError(500, "internal_error")
 	c.do("POST", "/api/embed", picture(t, 1)).want(200)
 }
 
-type panickyDevices struct{ *fakeEngine }
+type panickyDevices struct {
+	*fakeEngine
+	panics bool
+}
 
-func (*panickyDevices) Devices() []Device { panic("no devices today") }
+func (p *panickyDevices) Devices() []Device {
+	if p.panics {
+		panic("no devices today")
+	}
+	return p.fakeEngine.Devices()
+}
 
 func TestDeadline(t *testing.T) {
 	img := picture(t, 1)
-	config := Config{RequestTimeout: 20 * time.Millisecond}
+	config := Config{RequestTimeout: 100 * time.Millisecond}
 
 	e := newFakeEngine()
 	e.onPrepare = func(ctx context.Context, _ []byte) error { <-ctx.Done(); return ctx.Err() }
@@ -490,17 +497,18 @@ func TestDeadline(t *testing.T) {
 	e.onEmbed = func(context.Context, int) error { <-release; return nil } // does not look at ctx
 	c := serve(t, e, config)
 	c.do("POST", "/api/embed", img).wantError(504, "deadline_exceeded")
-	if n := c.server.queue.Load(); n != 1 {
-		t.Errorf("%d images count as queued while the engine is at one", n)
+	if n := c.server.admission.images.Load(); n != 1 {
+		t.Errorf("%d images count as admitted while the engine is at one", n)
 	}
 	close(release)
+	c.wantNothingHeld()
 }
 
 func TestQueueFull(t *testing.T) {
 	e := newFakeEngine()
 	c := serve(t, e, Config{MaxQueueSize: 2, MaxClientBatchSize: 2})
 	img := picture(t, 1)
-	entered, release := make(chan struct{}), make(chan struct{})
+	entered, release := make(chan struct{}, 2), make(chan struct{})
 	e.onEmbed = func(context.Context, int) error { entered <- struct{}{}; <-release; return nil }
 	var wg sync.WaitGroup
 	wg.Go(func() { c.do("POST", "/api/embed", img).want(200) })
@@ -511,9 +519,31 @@ func TestQueueFull(t *testing.T) {
 		t.Error("no Retry-After")
 	}
 	wg.Go(func() { c.do("POST", "/api/embed", img).want(200) }) // there is still room for one
-	<-entered
+	for c.server.batcher.waiting() == 0 {
+		time.Sleep(time.Millisecond)
+	}
 	close(release)
 	wg.Wait()
+	c.wantNothingHeld()
+}
+
+// TestMemoryFull sends requests while another holds all the memory there is for
+// them.
+func TestMemoryFull(t *testing.T) {
+	e := newFakeEngine()
+	c := serve(t, e, Config{MaxInflightBytes: 1000})
+	img := picture(t, 1)
+	entered, release := make(chan struct{}, 2), make(chan struct{})
+	e.onEmbed = func(context.Context, int) error { entered <- struct{}{}; <-release; return nil }
+	var wg sync.WaitGroup
+	wg.Go(func() { c.form("/api/embed", [][]byte{img, img, img}, nil).want(200) }) // alone it goes, whatever its size
+	<-entered
+	c.do("POST", "/api/embed", img).wantError(429, "memory_full")
+	c.get("/api").want(200)
+	close(release)
+	wg.Wait()
+	c.wantNothingHeld()
+	c.do("POST", "/api/embed", img).want(200)
 }
 
 func TestSimilarity(t *testing.T) {

@@ -54,6 +54,17 @@ type Device struct {
 	State  string  `json:"state"` // ok, or what is wrong with it
 	Load   float64 `json:"load"`  // busy share of the last second, 0 to 1
 	Memory Memory  `json:"memory"`
+	Power  Power   `json:"power,omitzero"` // zero: not known
+}
+
+// deviceOK is the State of a device that works.
+const deviceOK = "ok"
+
+// Power is what a device draws.
+type Power struct {
+	Watts        float64 `json:"watts"`
+	LimitWatts   float64 `json:"limit_watts"`
+	EnergyJoules float64 `json:"energy_joules"` // since its driver was loaded
 }
 
 // Memory is a device's memory by owner, in bytes.

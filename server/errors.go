@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -21,8 +22,9 @@ type apiError struct {
 	message string
 	param   string // the field at fault, if there is one
 
-	allow string       // Allow header of a 405
-	data  []failedItem // the images at fault, if they are why
+	allow      string       // Allow header of a 405
+	retryAfter int          // seconds, of a 429 or 503; 0: 1
+	data       []failedItem // the images at fault, if they are why
 }
 
 func (e *apiError) Error() string { return e.message }
@@ -80,7 +82,27 @@ var (
 	}
 	errQueueFull = &apiError{
 		status: fasthttp.StatusTooManyRequests, code: "queue_full",
-		message: "the server has as many images waiting as it takes; try again later",
+		message: "the server has as many images waiting as it takes (--max-queue-size); try again later",
+	}
+	errMemoryFull = &apiError{
+		status: fasthttp.StatusTooManyRequests, code: "memory_full",
+		message: "the requests under way hold as much memory as the server gives them; try again later",
+	}
+	errEngineFailed = &apiError{
+		status: fasthttp.StatusServiceUnavailable, code: "engine_failed",
+		message: "the model failed on this request, twice; the server's log has the reason",
+	}
+	errStuck = &apiError{
+		status: fasthttp.StatusServiceUnavailable, code: "engine_stuck",
+		message: "the model has not come back from an earlier batch; try again later",
+	}
+	// errAbandoned ends the way of images whose request has failed for another's sake.
+	errAbandoned = errors.New("the request failed at another image")
+
+	// errClientGone is for the log: nobody reads the answer. The status is nginx's.
+	errClientGone = &apiError{
+		status: 499, code: "client_gone",
+		message: "the client closed the connection before the answer",
 	}
 	errDraining = &apiError{
 		status: fasthttp.StatusServiceUnavailable, code: "draining",
@@ -147,7 +169,7 @@ func writeError(ctx *fasthttp.RequestCtx, err error) {
 	case fasthttp.StatusMethodNotAllowed:
 		ctx.Response.Header.Set("Allow", e.allow)
 	case fasthttp.StatusTooManyRequests, fasthttp.StatusServiceUnavailable:
-		ctx.Response.Header.Set("Retry-After", "1")
+		ctx.Response.Header.Set("Retry-After", strconv.Itoa(max(1, e.retryAfter)))
 	}
 }
 

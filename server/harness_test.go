@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp/fasthttputil"
 )
@@ -47,6 +48,20 @@ func serve(t *testing.T, e Engine, c Config) *client {
 		}
 	})
 	return cl
+}
+
+// wantNothingHeld fails the test if what requests held is not given back soon
+// after their answers.
+func (c *client) wantNothingHeld() {
+	c.t.Helper()
+	a := &c.server.admission
+	for range 1000 {
+		if a.images.Load() == 0 && a.bytes.Load() == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	c.t.Errorf("%d images and %d bytes are still held", a.images.Load(), a.bytes.Load())
 }
 
 // A reply is a response that was read to its end.

@@ -76,7 +76,14 @@ func (s *Server) probe() error {
 		defer catch(&err)
 		in := bytes.Repeat([]byte{gray}, s.info.InBytes)
 		out := make([]float32, size(s.info.Outputs[s.config.Output]))
-		err = s.forward(ctx, s.config.Output, 1, in, out)
+		if err = s.engine.Embed(ctx, s.config.Output, 1, in, out); err != nil {
+			return
+		}
+		if i := notFinite(out); i >= 0 {
+			err = fmt.Errorf("value %d of the vector is %v", i, out[i])
+			return
+		}
+		s.ready.succeeded()
 	}()
 	select {
 	case err := <-done:

@@ -47,7 +47,19 @@ func (s *Server) readInputs(r *request) (in []input, o options, raw bool, err er
 	if err == nil && len(in) == 0 {
 		err = badRequest("no_images", "the request has no images")
 	}
-	return in, o, false, err
+	if err != nil {
+		return nil, o, false, err
+	}
+	return in, o, false, s.holdInputs(r, in)
+}
+
+// holdInputs admits the memory of images that are copies of what the body has.
+func (s *Server) holdInputs(r *request, in []input) error {
+	n := 0
+	for i := range in {
+		n += len(in[i].data)
+	}
+	return s.holdBytes(r, n)
 }
 
 func tooManyImages(limit int) *apiError {

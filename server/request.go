@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -15,14 +16,24 @@ import (
 type request struct {
 	*fasthttp.RequestCtx
 	start    time.Time
-	bodyRead bool // the body was read to its end
+	id       []byte // as in x-request-id
+	route    *route // nil: there is none for it
+	body     []byte // memory for readBody
+	bodyRead bool   // the body was read to its end
+	held     int64  // admitted bytes of the body and the images in it
+	ticket   *ticket
 }
+
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+// keepBody is the largest memory for a body that a request keeps for the next.
+const keepBody = 1 << 20
 
 // handle answers one request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	r := &request{RequestCtx: ctx, start: time.Now()}
-	id := requestID(ctx)
-	ctx.Response.Header.Set("x-request-id", id)
+	r := requests.Get().(*request)
+	*r = request{RequestCtx: ctx, start: time.Now(), id: appendRequestID(r.id[:0], ctx), body: r.body[:0]}
+	ctx.Response.Header.SetBytesV("x-request-id", r.id)
 
 	err := s.serve(r)
 	if err != nil {
@@ -33,38 +44,77 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	}
 	total := time.Since(r.start)
 	ctx.Response.Header.Set("x-total-time", millis(total))
-	s.logRequest(ctx, id, total, err)
+	s.metrics.noteRequest(r.route, ctx.Response.StatusCode(), total)
+	s.logRequest(r, total, err)
+
+	if r.ticket != nil {
+		r.ticket.release()
+	}
+	s.admission.release(0, r.held)
+	if cap(r.body) > keepBody {
+		r.body = nil
+	}
+	*r = request{id: r.id, body: r.body}
+	requests.Put(r)
+}
+
+// holdBytes admits n more bytes for the request.
+func (s *Server) holdBytes(r *request, n int) error {
+	if !s.admission.admitBytes(r.held, int64(n)) {
+		return s.tryLater(errMemoryFull)
+	}
+	r.held += int64(n)
+	return nil
 }
 
 func (s *Server) serve(r *request) (err error) {
 	defer catch(&err)
-	rt, err := s.find(r.RequestCtx)
-	if err != nil {
+	if r.route, err = s.find(r.RequestCtx); err != nil {
 		return err
 	}
-	if rt.method != fasthttp.MethodGet {
+	if r.route.works() {
 		if !s.gate.enter() {
 			return errDraining
 		}
 		defer s.gate.leave()
 	}
-	return rt.handle(s, r)
+	return r.route.handle(s, r)
 }
 
-func (s *Server) logRequest(ctx *fasthttp.RequestCtx, id string, total time.Duration, err error) {
+// logRequest writes a line of the access log: at level info for requests that do
+// work, debug for those that only look, warn and error for the server's failures.
+func (s *Server) logRequest(r *request, total time.Duration, err error) {
+	status := r.Response.StatusCode()
 	level := slog.LevelDebug
-	switch status := ctx.Response.StatusCode(); {
+	switch {
 	case status == fasthttp.StatusInternalServerError:
 		level = slog.LevelError
 	case status > fasthttp.StatusInternalServerError:
 		level = slog.LevelWarn
+	case r.route != nil && r.route.works():
+		level = slog.LevelInfo
 	}
-	attrs := []slog.Attr{
-		slog.String("method", string(ctx.Method())),
-		slog.String("path", string(ctx.Path())),
-		slog.Int("status", ctx.Response.StatusCode()),
+	if !s.log.Enabled(s.work, level) {
+		return
+	}
+	attrs := append(make([]slog.Attr, 0, 16),
+		slog.String("request_id", string(r.id)),
+		slog.String("remote", r.RemoteAddr().String()),
+		slog.String("method", string(r.Method())),
+		slog.String("path", string(r.Path())),
+		slog.Int("status", status),
 		slog.Duration("total", total),
-		slog.String("request_id", id),
+	)
+	if t := r.ticket; t != nil {
+		timing := t.timing(r.start)
+		attrs = append(attrs,
+			slog.Int("images", t.images),
+			slog.Int("bad", int(t.bad.Load())),
+			slog.Int("batch", t.batch),
+			slog.Duration("queue", timing.Queue),
+			slog.Duration("preprocess", timing.Preprocess),
+			slog.Duration("compute", timing.Compute),
+		)
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))
@@ -85,7 +135,7 @@ func (s *Server) handleMalformed(ctx *fasthttp.RequestCtx, err error) {
 	case isTimeout(err):
 		answer = errSlowBody
 	}
-	ctx.Response.Header.Set("x-request-id", requestID(ctx))
+	ctx.Response.Header.SetBytesV("x-request-id", appendRequestID(nil, ctx))
 	writeError(ctx, answer)
 	closeLingering(ctx)
 }
@@ -104,7 +154,7 @@ func (s *Server) handleExpect(ctx *fasthttp.RequestCtx) int {
 	if err == nil {
 		return fasthttp.StatusContinue
 	}
-	ctx.Response.Header.Set("x-request-id", requestID(ctx))
+	ctx.Response.Header.SetBytesV("x-request-id", appendRequestID(nil, ctx))
 	writeError(ctx, err)
 	closeLingering(ctx)
 	return ctx.Response.StatusCode()
@@ -119,9 +169,9 @@ func closeLingering(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// requestID returns the client's x-request-id if it is short and plain, else a
-// new one.
-func requestID(ctx *fasthttp.RequestCtx) string {
+// appendRequestID appends the client's x-request-id if it is short and plain,
+// else a new one.
+func appendRequestID(dst []byte, ctx *fasthttp.RequestCtx) []byte {
 	const longest = 128
 	id := ctx.Request.Header.Peek("x-request-id")
 	plain := len(id) > 0 && len(id) <= longest
@@ -129,11 +179,11 @@ func requestID(ctx *fasthttp.RequestCtx) string {
 		plain = plain && c > ' ' && c < 0x7f
 	}
 	if plain {
-		return string(id)
+		return append(dst, id...)
 	}
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
+	var random [16]byte
+	rand.Read(random[:]) // never fails
+	return hex.AppendEncode(dst, random[:])
 }
 
 // millis formats d as whole milliseconds, for a header.

@@ -23,7 +23,11 @@ const (
 	open                    // for everybody
 )
 
-var routes []route
+var (
+	routes        []route
+	exactRoutes   = map[string][]*route{} // by path
+	patternRoutes []*route                // with {name} in their path
+)
 
 func init() { // a literal would refer to itself through the handler of GET /api
 	routes = []route{
@@ -39,11 +43,13 @@ func init() { // a literal would refer to itself through the handler of GET /api
 		{"GET", "/api/info", "model digest, preprocessing id, precision, device, version", protected, (*Server).describeModel},
 		{"GET", "/api/devices", "devices, with their memory by owner", protected, (*Server).describeDevices},
 
+		{"GET", "/api/stats", "queue, batches and latency since the start", protected, (*Server).describeStats},
+		{"GET", "/metrics", "the same for Prometheus, with all else there is to measure", open, (*Server).exposeMetrics},
+
 		{"GET", "/health", "the same as GET /health/ready", open, (*Server).healthReady},
 		{"GET", "/health/live", "200 while the process runs", open, (*Server).healthLive},
 		{"GET", "/health/ready", "200 when the model answers, else 503", open, (*Server).healthReady},
 
-		{"GET", "/api/stats", "", protected, unavailable},
 		{"POST", "/api/jobs", "", protected, unavailable},
 		{"GET", "/api/jobs/{id}", "", protected, unavailable},
 		{"DELETE", "/api/jobs/{id}", "", protected, unavailable},
@@ -51,9 +57,16 @@ func init() { // a literal would refer to itself through the handler of GET /api
 		{"POST", "/v1/embeddings", "", protected, unavailable},
 		{"POST", "/embeddings", "", protected, unavailable},
 		{"GET", "/v1/models", "", protected, unavailable},
-		{"GET", "/metrics", "", open, unavailable},
 		{"GET", "/openapi.json", "", protected, unavailable},
 		{"GET", "/docs", "", protected, unavailable},
+	}
+	for i := range routes {
+		rt := &routes[i]
+		if strings.Contains(rt.path, "{") {
+			patternRoutes = append(patternRoutes, rt)
+			continue
+		}
+		exactRoutes[rt.path] = append(exactRoutes[rt.path], rt)
 	}
 }
 
@@ -67,9 +80,6 @@ func unavailable(_ *Server, r *request) error {
 
 // match reports whether the route's path is that of a request.
 func (rt *route) match(path string) bool {
-	if !strings.Contains(rt.path, "{") {
-		return rt.path == path
-	}
 	pattern := rt.path
 	for {
 		want, restPattern, more := strings.Cut(pattern, "/")
@@ -84,45 +94,60 @@ func (rt *route) match(path string) bool {
 	}
 }
 
+// works reports whether requests of the route do work, which a server that shuts
+// down refuses and finishes, and not only look at what there is.
+func (rt *route) works() bool { return rt.method != fasthttp.MethodGet }
+
+// label names the route in metrics.
+func (rt *route) label() string {
+	if rt == nil {
+		return "none"
+	}
+	return rt.path
+}
+
+// routesOf returns the routes with that path, one a method.
+func routesOf(path []byte) []*route {
+	if list := exactRoutes[string(path)]; list != nil {
+		return list
+	}
+	var list []*route
+	for _, rt := range patternRoutes {
+		if rt.match(string(path)) {
+			list = append(list, rt)
+		}
+	}
+	return list
+}
+
 // find returns the route of a request, or the error that says why it is
 // refused: no key, no such path, no such method.
 func (s *Server) find(ctx *fasthttp.RequestCtx) (*route, error) {
-	path, method := string(ctx.Path()), string(ctx.Method())
-	if method == fasthttp.MethodHead {
-		method = fasthttp.MethodGet
+	list := routesOf(ctx.Path())
+	if (len(list) == 0 || list[0].access == protected) && !s.keys.admits(ctx.Request.Header.Peek("Authorization")) {
+		return nil, errUnauthorized
 	}
-	var found *route
-	var allow []string
-	guard := protected
-	for i := range routes {
-		rt := &routes[i]
-		if !rt.match(path) {
-			continue
+	for _, rt := range list {
+		if string(ctx.Method()) == rt.method || rt.method == fasthttp.MethodGet && ctx.IsHead() {
+			return rt, nil
 		}
-		guard = rt.access
+	}
+	if len(list) == 0 {
+		return nil, &apiError{
+			status: fasthttp.StatusNotFound, code: "not_found",
+			message: "there is no " + string(ctx.Path()) + "; GET /api lists what there is",
+		}
+	}
+	var allow []string
+	for _, rt := range list {
 		allow = append(allow, rt.method)
 		if rt.method == fasthttp.MethodGet {
 			allow = append(allow, fasthttp.MethodHead)
 		}
-		if rt.method == method {
-			found = rt
-		}
 	}
-	if guard == protected && !s.keys.admits(string(ctx.Request.Header.Peek("Authorization"))) {
-		return nil, errUnauthorized
+	return nil, &apiError{
+		status: fasthttp.StatusMethodNotAllowed, code: "method_not_allowed",
+		message: string(ctx.Path()) + " takes " + strings.Join(allow, ", ") + ", not " + string(ctx.Method()),
+		allow:   strings.Join(allow, ", "),
 	}
-	if len(allow) == 0 {
-		return nil, &apiError{
-			status: fasthttp.StatusNotFound, code: "not_found",
-			message: "there is no " + path + "; GET /api lists what there is",
-		}
-	}
-	if found == nil {
-		return nil, &apiError{
-			status: fasthttp.StatusMethodNotAllowed, code: "method_not_allowed",
-			message: path + " takes " + strings.Join(allow, ", ") + ", not " + string(ctx.Method()),
-			allow:   strings.Join(allow, ", "),
-		}
-	}
-	return found, nil
 }

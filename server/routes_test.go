@@ -28,8 +28,8 @@ func TestRouting(t *testing.T) {
 	f("PUT", "/api/jobs/7", "GET, HEAD, DELETE")
 
 	for path, method := range map[string]string{
-		"/api/stats": "GET", "/api/jobs": "POST", "/api/jobs/7": "DELETE", "/api/jobs/7/result": "GET", "/v1/embeddings": "POST",
-		"/embeddings": "POST", "/v1/models": "GET", "/metrics": "GET", "/openapi.json": "GET", "/docs": "GET",
+		"/api/jobs": "POST", "/api/jobs/7": "DELETE", "/api/jobs/7/result": "GET", "/v1/embeddings": "POST",
+		"/embeddings": "POST", "/v1/models": "GET", "/openapi.json": "GET", "/docs": "GET",
 	} {
 		c.do(method, path, []byte("{}")).wantError(501, "not_available")
 	}
@@ -69,7 +69,7 @@ func TestAPIKeys(t *testing.T) {
 	for _, path := range []string{"/", "/page/app.js", "/health", "/health/live", "/health/ready"} {
 		c.get(path).want(200)
 	}
-	c.get("/metrics").want(501)
+	c.get("/metrics").want(200)
 	for _, header := range []string{"", "one", "Bearer", "Bearer ", "Bearer on", "Bearer onee", "Basic one", "Bearer one two"} {
 		for _, path := range []string{"/api", "/api/embed", "/v1/models", "/nothing"} {
 			r := c.do("POST", path, img, "Authorization", header)

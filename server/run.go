@@ -3,9 +3,10 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"vith/server/answer"
@@ -15,166 +16,159 @@ import (
 // 257 tokens of 1280 for each of 256 images would be more.
 const maxAnswerValues = 64 << 20
 
-// A result is what became of a request's images.
-type result struct {
-	items  []answer.Item
-	usable int // items with an embedding
-	batch  int // images in the largest forward pass
-	timing answer.Timing
-}
-
-// run turns the images into embeddings of the given shape, or fails as a whole:
-// the queue is full, time is up, the engine failed.
+// run turns the images into embeddings of the given shape and returns the ticket
+// that has them, or the reason of each that has none; or it fails as a whole: too
+// much is under way, time is up, the client is gone, the engine failed. The
+// ticket is r's, until the request ends.
 //
-// It returns when time is up even if the engine does not; the engine then works
-// on for nobody, and its images count as queued until it is done.
-func (s *Server) run(start time.Time, in []input, o options, shape []int) (*result, error) {
-	n := int64(len(in))
-	if s.queue.Add(n) > int64(s.config.MaxQueueSize) {
-		s.queue.Add(-n)
-		return nil, errQueueFull
+// It returns when time is up even if the engine does not; the images that the
+// engine still has count as under way until it is done.
+func (s *Server) run(r *request, in []input, o options, shape []int) (t *ticket, err error) {
+	defer func() { s.metrics.noteImages(t, len(in), err) }()
+	values := size(shape)
+	if len(in)*values > maxAnswerValues {
+		return nil, tooLarge("answer_too_large", "output %s of %d images is too large for one answer; send at most %d at once",
+			o.output, len(in), maxAnswerValues/values)
+	}
+	if !s.admission.admitImages(len(in)) {
+		return nil, s.tryLater(errQueueFull)
+	}
+	bytes := int64(len(in)) * int64(s.info.InBytes+4*values)
+	if !s.admission.admitBytes(r.held, bytes) {
+		s.admission.release(len(in), 0)
+		return nil, s.tryLater(errMemoryFull)
 	}
 	ctx, cancel := context.WithTimeout(s.work, s.config.RequestTimeout)
 	defer cancel()
-
-	type outcome struct {
-		res *result
-		err error
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		var out outcome
-		defer func() { done <- out }()
-		defer s.queue.Add(-n)
-		defer catch(&out.err)
-		out.res, out.err = s.compute(ctx, in, o, shape)
-	}()
-	select {
-	case out := <-done:
-		if out.err != nil {
-			return nil, out.err
-		}
-		out.res.timing.Total = time.Since(start)
-		return out.res, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (s *Server) compute(ctx context.Context, in []input, o options, shape []int) (*result, error) {
-	size := size(shape)
-	if len(in)*size > maxAnswerValues {
-		return nil, tooLarge("answer_too_large", "output %s of %d images is too large for one answer; send at most %d at once",
-			o.output, len(in), maxAnswerValues/size)
-	}
-	res := &result{items: make([]answer.Item, len(in))}
+	client, _ := r.Conn().(*conn)
+	t = s.tickets.get(ctx, client, len(in), values, bytes)
+	r.ticket = t
 	for i := range in {
-		res.items[i] = answer.Item{Index: i, ID: in[i].id, Image: in[i].name}
+		t.results[i] = answer.Item{Index: i, ID: in[i].id, Image: in[i].name}
 	}
-	pixels, err := s.prepare(ctx, in, o, res)
-	if err != nil || o.failFast && res.usable < len(in) {
-		return res, err
+	u := &intake{s, t, in, o, s.batcher.queueOf(o.output)}
+	if err := u.embed(); err != nil {
+		return t, err
 	}
-	began := time.Now()
-	vectors := make([]float32, res.usable*size)
-	inBytes := s.info.InBytes
-	for at := 0; at < res.usable; at += s.info.MaxBatch {
-		n := min(s.info.MaxBatch, res.usable-at)
-		err := s.forward(ctx, o.output, n, pixels[at*inBytes:(at+n)*inBytes], vectors[at*size:(at+n)*size])
-		if err != nil {
-			return nil, err
-		}
-		res.batch = max(res.batch, n)
-	}
-	res.timing.Compute = time.Since(began)
-
-	for i := range res.items {
-		it := &res.items[i]
+	for i := range t.results {
+		it := &t.results[i]
 		if it.Err != nil {
 			continue
 		}
-		it.Embedding, vectors = vectors[:size:size], vectors[size:]
+		it.Embedding = t.items[i].out
 		if o.normalize {
 			normalize(it.Embedding)
 		}
 	}
-	return res, nil
+	return t, nil
 }
 
-// forward runs n prepared images through the model and notes that it works. What
-// is not finite is the model's failure: a vector with a NaN in it is near to
-// nothing, and would be stored all the same.
-func (s *Server) forward(ctx context.Context, output string, n int, in []byte, out []float32) error {
-	if err := s.engine.Embed(ctx, output, n, in, out); err != nil {
-		return fmt.Errorf("embed %d images: %w", n, err)
-	}
-	for i, x := range out {
-		if x-x != 0 { // NaN, +Inf, -Inf
-			size := len(out) / n
-			return fmt.Errorf("embed %d images: value %d of image %d of the batch is %v", n, i%size, i/size, x)
-		}
-	}
-	s.ready.succeeded()
-	return nil
+// tryLater returns a refusal that says when what is under way is likely to be
+// done.
+func (s *Server) tryLater(e *apiError) *apiError {
+	const most = 30 * time.Second
+	later := *e
+	wait := min(most, s.batcher.clears(s.admission.images.Load()))
+	later.retryAfter = int(math.Ceil(wait.Seconds()))
+	return &later
 }
 
-// prepare decodes the images, each in a slot of its own, and returns the usable
-// ones one after the other. A bad image becomes its item's error.
-func (s *Server) prepare(ctx context.Context, in []input, o options, res *result) ([]byte, error) {
-	arrived := time.Now()
-	began := arrived
-	inBytes := s.info.InBytes
-	pixels := make([]byte, len(in)*inBytes)
-	errs := make([]error, len(in))
-	var wg sync.WaitGroup
-	for i := range in {
-		select {
-		case s.slots <- struct{}{}:
-		case <-ctx.Done():
-			wg.Wait()
-			return nil, ctx.Err()
-		}
-		if i == 0 {
-			began = time.Now()
-		}
-		wg.Go(func() {
-			defer func() { <-s.slots }()
-			defer catch(&errs[i])
-			dst := pixels[i*inBytes : (i+1)*inBytes]
-			errs[i] = s.prepareOne(ctx, dst, &in[i])
-			if errs[i] == nil && o.crop {
-				res.items[i].Crop = cropURI(dst, s.info.ImageSize)
+// An intake takes the images of one request to the batcher.
+type intake struct {
+	*Server
+	*ticket
+	in    []input
+	o     options
+	queue *queue
+}
+
+// embed prepares the images, hands each to the batcher as soon as it is
+// prepared, and waits for them all. A request that is to fail at a bad image
+// does not wait.
+func (u *intake) embed() error {
+	u.begin()
+	u.prepareAll()
+	if u.o.failFast && u.bad.Load() > 0 {
+		u.fail(errAbandoned)
+		return nil
+	}
+	if err := u.wait(); err != nil {
+		return err
+	}
+	return u.failure()
+}
+
+// prepareAll prepares the images in order, as many at once as there are cores.
+func (u *intake) prepareAll() {
+	if len(u.in) == 1 {
+		u.prepare(0)
+		return
+	}
+	var next atomic.Int64
+	work := func() {
+		for !(u.o.failFast && u.bad.Load() > 0) {
+			i := int(next.Add(1)) - 1
+			if i >= len(u.in) {
+				return
 			}
-		})
-	}
-	wg.Wait()
-	res.timing.Queue = began.Sub(arrived)
-	res.timing.Preprocess = time.Since(began)
-
-	usable := pixels[:0]
-	for i, err := range errs {
-		if err == nil {
-			usable = append(usable, pixels[i*inBytes:(i+1)*inBytes]...)
-			res.usable++
-			continue
+			u.prepare(i)
 		}
-		itemErr, err := imageFault(ctx, err)
-		if err != nil {
-			return nil, fmt.Errorf("prepare image %d: %w", i, err)
-		}
-		res.items[i].Err = itemErr
 	}
-	return usable, nil
+	var helpers sync.WaitGroup
+	for range min(len(u.in), runtime.GOMAXPROCS(0)) - 1 {
+		helpers.Go(work)
+	}
+	work()
+	helpers.Wait()
 }
 
-func (s *Server) prepareOne(ctx context.Context, dst []byte, in *input) error {
+// prepare prepares image i and queues it. A bad image becomes its item's error;
+// what is not the image's fault fails the request.
+func (u *intake) prepare(i int) {
+	f := u.frames.get()
+	err := u.decode(f, i)
+	if err == nil {
+		u.items[i].frame = f
+		u.batcher.add(u.queue, &u.items[i])
+		return
+	}
+	f.free()
+	fault, err := imageFault(u.ctx, err)
+	if err != nil {
+		u.fail(err)
+		return
+	}
+	u.results[i].Err = fault
+	u.bad.Add(1)
+}
+
+// decode decodes image i into f, in a slot of its own.
+func (u *intake) decode(f *frame, i int) (err error) {
+	in := &u.in[i]
 	if in.err != nil {
 		return in.err
 	}
 	if len(in.data) == 0 {
 		return &answer.Error{Code: codeEmptyImage, Message: "the image has no bytes"}
 	}
-	return s.engine.Prepare(ctx, dst, in.data, PrepareOptions{MaxPixels: s.config.MaxImagePixels})
+	if err := u.over(); err != nil {
+		return err
+	}
+	arrived := time.Now()
+	select {
+	case u.slots <- struct{}{}:
+	case <-u.ctx.Done():
+		return u.ctx.Err()
+	}
+	defer func() { <-u.slots }()
+	defer catch(&err)
+	began := time.Now()
+	err = u.engine.Prepare(u.ctx, f.pixels, in.data, PrepareOptions{MaxPixels: u.config.MaxImagePixels})
+	if err == nil && u.o.crop {
+		u.results[i].Crop = cropURI(f.pixels, u.info.ImageSize)
+	}
+	u.metrics.preprocess.Observe(u.notePrepared(began.Sub(arrived), began).Seconds())
+	return err
 }
 
 // imageFault tells an image's fault from the server's: it returns the one or
@@ -187,6 +181,9 @@ func imageFault(ctx context.Context, err error) (*answer.Error, error) {
 		return &answer.Error{Code: e.ImageErrorCode(), Message: err.Error()}, nil
 	}
 	if _, ok := errors.AsType[*panicError](err); ok {
+		return nil, err
+	}
+	if _, ok := errors.AsType[*apiError](err); ok {
 		return nil, err
 	}
 	if ctx.Err() != nil {

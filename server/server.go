@@ -4,8 +4,10 @@
 // A request passes through these files in order: conn.go accepts the
 // connection, request.go takes the request, routes.go finds and guards its
 // handler, body.go reads what was sent, input.go and its two formats find the
-// images in it, options.go what is asked of them, run.go turns them into
-// vectors, embed.go answers. Whatever goes wrong on the way is an apiError of
+// images in it, options.go what is asked of them, run.go prepares them and
+// batch.go turns them into vectors together with those of other requests,
+// embed.go answers. What a request holds on its way is admitted by admission.go
+// and hangs on its ticket. Whatever goes wrong on the way is an apiError of
 // errors.go.
 package server
 
@@ -16,7 +18,6 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -30,11 +31,16 @@ type Server struct {
 	keys   keyring
 	log    *slog.Logger
 
-	http  fasthttp.Server
-	gate  gate          // requests that do work
-	queue atomic.Int64  // images admitted and not yet answered
-	slots chan struct{} // a place for each image being prepared, over all requests
-	ready readiness
+	http      fasthttp.Server
+	metrics   *metrics
+	gate      gate // requests that do work
+	admission admission
+	slots     chan struct{} // a place for each image being prepared, over all requests
+	frames    *framePool
+	tickets   *ticketPool
+	batcher   *batcher
+	ready     readiness
+	started   time.Time
 
 	// work is the parent of every request's context; stopWork ends what is
 	// still running when Shutdown runs out of patience.
@@ -42,7 +48,8 @@ type Server struct {
 	stopWork context.CancelFunc
 }
 
-// New returns a Server of e. It fails if c does not fit the model.
+// New returns a Server of e. It fails if c does not fit the model. Shutdown ends
+// what it starts.
 func New(e Engine, c Config) (*Server, error) {
 	info := e.Info()
 	c, err := c.withDefaults(info)
@@ -50,15 +57,21 @@ func New(e Engine, c Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		engine: e,
-		info:   info,
-		config: c,
-		keys:   newKeyring(c.APIKeys),
-		log:    c.Logger,
-		slots:  make(chan struct{}, runtime.GOMAXPROCS(0)),
-		ready:  readiness{probing: make(chan struct{}, 1)},
+		engine:    e,
+		info:      info,
+		config:    c,
+		keys:      newKeyring(c.APIKeys),
+		log:       c.Logger,
+		admission: admission{maxImages: int64(c.MaxQueueSize), maxBytes: int64(c.MaxInflightBytes)},
+		slots:     make(chan struct{}, runtime.GOMAXPROCS(0)),
+		frames:    newFramePool(info.InBytes),
+		ready:     readiness{probing: make(chan struct{}, 1)},
+		started:   time.Now(),
 	}
+	s.tickets = newTicketPool(&s.admission)
+	s.metrics = newMetrics(s)
 	s.work, s.stopWork = context.WithCancel(context.Background())
+	s.batcher = newBatcher(s.work, e, c, s.metrics, s.ready.succeeded)
 	s.http = fasthttp.Server{
 		Name:                         "vith",
 		Handler:                      s.handle,
@@ -87,6 +100,7 @@ func (s *Server) Serve(ln net.Listener) error {
 // the listeners are closed. When ctx ends first, what is still running is
 // cancelled and ctx's error returned.
 func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.batcher.close()
 	defer s.stopWork()
 	drained := s.gate.close(ctx)
 	if drained != nil {

@@ -24,16 +24,16 @@ func (s *Server) similarity(r *request) error {
 	if len(shape) > 1 {
 		return invalidValue("output", "is %q, which has no single vector to compare", o.output)
 	}
-	res, err := s.run(r.start, in, o, shape)
+	t, err := s.run(r, in, o, shape)
 	if err != nil {
 		return err
 	}
-	s.setHeaders(r, res)
-	if res.usable == 0 || o.failFast && res.usable < len(in) {
-		return noUsableImage(res.items, o.failFast, raw)
+	s.setHeaders(r, t, t.timing(r.start))
+	if err := imageFailure(t, o.failFast, raw); err != nil {
+		return err
 	}
-	data := make([]failedItem, len(res.items))
-	for i, it := range res.items {
+	data := make([]failedItem, len(t.results))
+	for i, it := range t.results {
 		data[i] = failedItem{it.Index, it.ID, it.Image, it.Err}
 	}
 	return writeJSON(r.RequestCtx, fasthttp.StatusOK, struct {
@@ -46,7 +46,7 @@ func (s *Server) similarity(r *request) error {
 		Data          []failedItem `json:"data"`
 	}{
 		s.config.ModelName, s.info.ModelDigest, s.info.Preprocessing, o.output, s.info.Synthetic,
-		cosines(res.items), data,
+		cosines(t.results), data,
 	})
 }
 

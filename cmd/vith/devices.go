@@ -44,13 +44,20 @@ Examples:
 func printDevices(w io.Writer, found *open.Found) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(t, "auto takes\t%s\n", found.Auto)
-	fmt.Fprintf(t, "GPUs\tnone: %s\n", found.NoGPU)
+	if found.NoGPU != "" {
+		fmt.Fprintf(t, "GPUs\tnone: %s\n", found.NoGPU)
+	}
 	for _, d := range found.Devices {
 		fmt.Fprintf(t, "%s\t%s\n", d.ID, d.Name)
+		fmt.Fprintf(t, "  precisions\t%s\n", strings.Join(d.Precisions, ", "))
+		if d.UUID != "" {
+			fmt.Fprintf(t, "  UUID\t%s\n  compute capability\t%s\n  memory\t%d MiB\n", d.UUID, d.Capability, d.Total>>20)
+			continue
+		}
 		fmt.Fprintf(t, "  threads\t%d\n", d.Threads)
 		fmt.Fprintf(t, "  instructions\t%s, of %s\n", d.Tier, strings.Join(d.Tiers, ", "))
-		fmt.Fprintf(t, "  precisions\t%s\n", strings.Join(d.Precisions, ", "))
 		fmt.Fprintf(t, "  memory\t%d MiB free of %d MiB\n", d.Free>>20, d.Total>>20)
 	}
+	fmt.Fprintf(t, "emu, emu:sm_NN\tan emulated GPU, slow: for tests, never chosen by itself\n")
 	return t.Flush()
 }

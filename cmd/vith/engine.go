@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vith/cmd/internal/open"
+	"vith/cuda"
 	"vith/kernels/host"
 	"vith/server"
 	"vith/vit"
@@ -56,11 +57,20 @@ func (e *engine) Info() server.Info { return e.info }
 
 func (e *engine) Devices() []server.Device {
 	m := e.model.Backend().Memory()
-	total, free := open.Memory()
-	return []server.Device{{
+	d := server.Device{
 		ID: e.info.Device, Name: e.name, State: "ok", Load: e.load.lastSecond(),
-		Memory: server.Memory{Total: total, Free: free, Weights: m.Weights, Arena: m.Arena, Workspace: m.Workspace},
-	}}
+		Memory: server.Memory{Total: m.Total, Free: m.Free, Weights: m.Weights, Arena: m.Arena, Workspace: m.Workspace},
+	}
+	gpu, ok := e.model.Backend().(*cuda.Backend)
+	if !ok {
+		d.Memory.Total, d.Memory.Free = open.Memory()
+		return []server.Device{d}
+	}
+	d.Name, d.UUID = gpu.Info().Name, gpu.Info().UUID
+	if err := gpu.Down(); err != nil {
+		d.State = err.Error()
+	}
+	return []server.Device{d}
 }
 
 // logModel says what was loaded and what runs it.

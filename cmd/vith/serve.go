@@ -19,6 +19,7 @@ type serveFlags struct {
 	addr, name, pidFile              string
 	keys                             cli.StringSlice
 	clientBatch, queue, body, pixels int
+	queueDelay                       time.Duration
 	requestTimeout, exitTimeout      time.Duration
 	later                            []*laterFlag
 }
@@ -59,7 +60,8 @@ func (s *serveFlags) flags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "api-key", EnvVars: []string{env("api-key")}, Destination: &s.keys,
 			Usage: "`KEY` what requests must send, or a file with one a line; repeatable"},
 		batch,
-		newFlag(&s.queue, "max-queue-size", "1024", "`N` most images waiting; beyond it requests are refused", between(1, 1<<30)),
+		newFlag(&s.queueDelay, "max-queue-delay", "2ms", "`TIME` longest wait of an image for others to share its batch", zeroOr(duration)),
+		newFlag(&s.queue, "max-queue-size", "1024", "`N` most images under way; beyond it requests are refused", between(1, 1<<30)),
 		newFlag(&s.clientBatch, "max-client-batch-size", "256", "`N` most images in one request", between(1, 1<<20)),
 		newFlag(&s.body, "max-body-size", "64MiB", "`SIZE` largest request", size),
 		newFlag(&s.pixels, "max-image-pixels", "89478485", "`N` largest image, width x height", between(1, math.MaxInt32)),
@@ -69,7 +71,6 @@ func (s *serveFlags) flags() []cli.Flag {
 	}
 	list = append(list, s.modelFlags.flags()...)
 	for _, f := range []struct{ name, only, usage string }{
-		{"max-queue-delay", "2ms", "`TIME` wait for a fuller batch"},
 		{"cache-size", "0", "`SIZE` cache of vectors"},
 		{"cache-dir", "", "`FOLDER` cache of vectors"},
 		{"url-fetch", "off", "`RULE` images named by URL"},
@@ -85,6 +86,17 @@ func (s *serveFlags) flags() []cli.Flag {
 		list = append(list, newFlag(&l.value, f.name, f.only, f.usage+": not available in this version", text))
 	}
 	return list
+}
+
+// zeroOr reads what parse reads, and 0.
+func zeroOr[T any](parse func(string) (T, error)) func(string) (T, error) {
+	return func(s string) (T, error) {
+		if s == "0" {
+			var zero T
+			return zero, nil
+		}
+		return parse(s)
+	}
 }
 
 // A laterFlag belongs to what this version has not: it takes the value that leaves it off, and no other.
@@ -120,7 +132,7 @@ func (s *serveFlags) run(c *cli.Context) error {
 
 	srv, err := server.New(engine, server.Config{
 		ModelName: s.name, Output: s.output, Normalize: s.normalize,
-		MaxClientBatchSize: s.clientBatch, MaxQueueSize: s.queue, MaxBodySize: s.body, MaxImagePixels: s.pixels,
+		MaxClientBatchSize: s.clientBatch, MaxQueueSize: s.queue, MaxQueueDelay: s.queueDelay, MaxBodySize: s.body, MaxImagePixels: s.pixels,
 		RequestTimeout: s.requestTimeout, APIKeys: keys, Version: buildVersion(), Logger: log,
 	})
 	if err != nil {

@@ -66,15 +66,15 @@ const modelUsage = "`MODEL` a .safetensors file, its folder, a pulled hub id, or
 func (m *modelFlags) flags() []cli.Flag {
 	list := []cli.Flag{
 		newFlag(&m.model, "model", "", modelUsage, text),
-		newFlag(&m.device, "device", "auto", "`DEVICE` auto or cpu; GPUs are not available in this version", text),
-		newFlag(&m.precision, "precision", "auto", "`PRECISION` auto or fp32 on the CPU", text),
+		newFlag(&m.device, "device", "auto", "`DEVICE` auto, cpu, cuda, cuda:N, a GPU's UUID, or emu", text),
+		newFlag(&m.precision, "precision", "auto", "`PRECISION` auto, fp32, tf32, fp16 or bf16; the CPU has fp32", text),
 		newFlag(&m.output, "output", string(vit.Pooled), "`OUTPUT` pooled, projected or penultimate",
 			oneOf(string(vit.Pooled), string(vit.Projected), string(vit.Penultimate))),
 		newSwitch(&m.normalize, "normalize", "scale vectors to unit length (L2)"),
 		newFlag(&m.activation, "activation", "", "`NAME` gelu or quick_gelu, whatever the checkpoint says", oneOf("gelu", "quick_gelu")),
 		newFlag(&m.gelu, "gelu", "auto", "`FORM` auto, exact or tanh; fp32 is always exact", oneOf("auto", "exact", "tanh")),
 		newFlag(&m.threads, "threads", "", "`N` default the container's CPU quota, else all cores", between(1, 4096)),
-		newSwitch(&m.deterministic, "deterministic", "same bits whatever the batch; always so on the CPU"),
+		newSwitch(&m.deterministic, "deterministic", "same bits whatever the load; always so on the CPU, slower on a GPU"),
 	}
 	return append(append(list, m.pixelFlags.flags()...), m.logFlags.flags()...)
 }
@@ -104,7 +104,7 @@ func (m *modelFlags) load(c *cli.Context, log *slog.Logger, outputs []vit.Output
 	defer bar.clear()
 	model, err := open.Load(c.Context, open.Options{
 		Model: m.model, Device: m.device, Precision: m.precision, Activation: m.activation, GELU: m.gelu,
-		CPU: os.Getenv("VITH_CPU"), Threads: m.threads, MaxBatch: m.batch,
+		CPU: os.Getenv("VITH_CPU"), Threads: m.threads, MaxBatch: m.batch, Deterministic: m.deterministic,
 		Outputs: outputs, Normalize: normalize, Preprocess: m.pixelFlags.options(), Log: log, Progress: bar.set,
 	})
 	return model, openError(c, err)

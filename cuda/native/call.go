@@ -11,6 +11,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"unsafe"
 
 	"gorgonia.org/cu"
@@ -82,7 +83,9 @@ var _ = [1]struct{}{}[unsafe.Sizeof(cu.CUContext{})|unsafe.Sizeof(cu.Module{})|u
 // enter begins every method of a device: it refuses a call while the device's context is not the thread's, or with a
 // handle that is not alive.
 func (d *device) enter(call string, handles ...handle) error {
-	if current := C.native_current(); current == nil || uintptr(unsafe.Pointer(current)) != from(d.ctx) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if current := C.native_current(); current == nil || from(current) != from(d.ctx) {
 		return &cuda.CallError{Call: call, Status: cuda.ErrInvalidContext,
 			Detail: fmt.Sprintf("while the context of device %d is not current on this thread", d.info.Ordinal)}
 	}
@@ -92,4 +95,28 @@ func (d *device) enter(call string, handles ...handle) error {
 		}
 	}
 	return nil
+}
+
+// made notes a new object.
+func (d *device) made(h handle, o object) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.live[h] = o
+}
+
+// ended forgets an object, a module's functions too.
+func (d *device) ended(h handle) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.live, h)
+	if h.kind == moduleKind {
+		maps.DeleteFunc(d.live, func(_ handle, o object) bool { return o.module == h })
+	}
+}
+
+// about is what is known of an object.
+func (d *device) about(h handle) object {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.live[h]
 }

@@ -9,6 +9,7 @@ import "C"
 
 import (
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"gorgonia.org/cu"
@@ -16,16 +17,16 @@ import (
 	"vith/cuda"
 )
 
-// A device is a GPU's primary context.
+// A device is a GPU's primary context. Other than the interface asks, its methods may be called concurrently, from every
+// thread on which the context is current.
 type device struct {
 	info cuda.DeviceInfo
 	dev  cu.Device
-	ctx  cu.CUContext // zero when closed
 
+	mu     sync.RWMutex
+	ctx    cu.CUContext // zero when closed
 	live   map[handle]object
 	pinned map[*byte]int // page-locked memory: start and size
-
-	params []unsafe.Pointer // of the last launch, for their memory
 }
 
 var _ cuda.Device = (*device)(nil)
@@ -33,10 +34,13 @@ var _ cuda.Device = (*device)(nil)
 func (d *device) Info() cuda.DeviceInfo { return d.info }
 
 func (d *device) SetCurrent() error {
-	if d.ctx == (cu.CUContext{}) {
+	d.mu.RLock()
+	ctx := d.ctx
+	d.mu.RUnlock()
+	if ctx == (cu.CUContext{}) {
 		return refused("cuCtxSetCurrent", "of a closed device", cuda.ErrInvalidContext)
 	}
-	return failed("cuCtxSetCurrent", "", cu.SetCurrentContext(d.ctx))
+	return failed("cuCtxSetCurrent", "", cu.SetCurrentContext(ctx))
 }
 
 func (d *device) Close() error {
@@ -53,6 +57,8 @@ func (d *device) Close() error {
 			first = err
 		}
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.ctx = cu.CUContext{}
 	return first
 }
@@ -109,6 +115,8 @@ func (d *device) MemHostAlloc(size int) ([]byte, error) {
 		return nil, refused(call, fmt.Sprintf("of %d bytes", size), status)
 	}
 	b := unsafe.Slice((*byte)(p), size)
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.pinned[&b[0]] = size
 	return b, nil
 }
@@ -119,12 +127,17 @@ func (d *device) MemFreeHost(b []byte) error {
 		return err
 	}
 	p := unsafe.SliceData(b)
-	if size, ok := d.pinned[p]; !ok || size != len(b) {
+	d.mu.RLock()
+	size, ok := d.pinned[p]
+	d.mu.RUnlock()
+	if !ok || size != len(b) {
 		return refused(call, fmt.Sprintf("of %d bytes that are no page-locked allocation", len(b)), cuda.ErrInvalidValue)
 	}
 	if err := cu.MemFreeHost(unsafe.Pointer(p)); err != nil {
 		return failed(call, fmt.Sprintf("of %d bytes", len(b)), err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	delete(d.pinned, p)
 	return nil
 }
@@ -132,6 +145,8 @@ func (d *device) MemFreeHost(b []byte) error {
 // isPinned reports whether b lies in page-locked memory. The driver would take other memory too, and read or write it
 // after the call, when Go may have moved or reused it.
 func (d *device) isPinned(b []byte) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	start := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	for p, size := range d.pinned {
 		if first := uintptr(unsafe.Pointer(p)); first <= start && start+uintptr(len(b)) <= first+uintptr(size) {

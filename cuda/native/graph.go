@@ -29,7 +29,7 @@ func (d *device) StreamEndCapture(s cuda.Stream) (cuda.Graph, error) {
 	if err := refused(call, "", cuda.Status(C.cuStreamEndCapture(as[C.CUstream](uintptr(s)), &g))); err != nil {
 		return 0, err
 	}
-	d.live[handle{graphKind, from(g)}] = object{}
+	d.made(handle{graphKind, from(g)}, object{})
 	return cuda.Graph(from(g)), nil
 }
 
@@ -38,7 +38,7 @@ func (d *device) GraphDestroy(g cuda.Graph) error {
 	if err := d.enter(call, handle{graphKind, uintptr(g)}); err != nil {
 		return err
 	}
-	delete(d.live, handle{graphKind, uintptr(g)})
+	d.ended(handle{graphKind, uintptr(g)})
 	return refused(call, "", cuda.Status(C.cuGraphDestroy(as[C.CUgraph](uintptr(g)))))
 }
 
@@ -51,7 +51,7 @@ func (d *device) GraphInstantiate(g cuda.Graph) (cuda.Exec, error) {
 	if err := refused(call, "", cuda.Status(C.native_instantiate(&e, as[C.CUgraph](uintptr(g))))); err != nil {
 		return 0, err
 	}
-	d.live[handle{execKind, from(e)}] = object{}
+	d.made(handle{execKind, from(e)}, object{})
 	return cuda.Exec(from(e)), nil
 }
 
@@ -60,7 +60,7 @@ func (d *device) GraphExecDestroy(e cuda.Exec) error {
 	if err := d.enter(call, handle{execKind, uintptr(e)}); err != nil {
 		return err
 	}
-	delete(d.live, handle{execKind, uintptr(e)})
+	d.ended(handle{execKind, uintptr(e)})
 	return refused(call, "", cuda.Status(C.cuGraphExecDestroy(as[C.CUgraphExec](uintptr(e)))))
 }
 

@@ -10,7 +10,6 @@ import "C"
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"strings"
 	"unsafe"
@@ -40,7 +39,7 @@ func (d *device) ModuleLoadData(text string) (cuda.Module, error) {
 	if s := cuda.Status(C.native_load(&m, image, log, logSize)); s != cuda.Success {
 		return 0, refused(call, fmt.Sprintf("of %d bytes of PTX (%s)", len(text), strings.TrimSpace(C.GoString(log))), s)
 	}
-	d.live[handle{moduleKind, from(m)}] = object{params: parameters(text)}
+	d.made(handle{moduleKind, from(m)}, object{params: parameters(text)})
 	return cuda.Module(from(m)), nil
 }
 
@@ -62,8 +61,7 @@ func (d *device) ModuleUnload(m cuda.Module) error {
 	if err := d.enter(call, handle{moduleKind, uintptr(m)}); err != nil {
 		return err
 	}
-	delete(d.live, handle{moduleKind, uintptr(m)})
-	maps.DeleteFunc(d.live, func(_ handle, o object) bool { return o.module == handle{moduleKind, uintptr(m)} })
+	d.ended(handle{moduleKind, uintptr(m)})
 	return failed(call, "", as[cu.Module](uintptr(m)).Unload())
 }
 
@@ -76,7 +74,7 @@ func (d *device) ModuleGetFunction(m cuda.Module, name string) (cuda.Function, e
 	if err != nil {
 		return 0, failed(call, name, err)
 	}
-	d.live[handle{functionKind, from(f)}] = object{name: name, module: handle{moduleKind, uintptr(m)}}
+	d.made(handle{functionKind, from(f)}, object{name: name, module: handle{moduleKind, uintptr(m)}})
 	return cuda.Function(from(f)), nil
 }
 
@@ -94,7 +92,7 @@ func (d *device) FuncAttributes(f cuda.Function) (a cuda.FuncAttributes, err err
 		{cu.FnMaxThreadsPerBlock, &a.MaxThreads}, {cu.PtxVersion, &a.PTX}, {cu.BinaryVersion, &a.Binary},
 	} {
 		if *attribute.value, err = fn.Attribute(attribute.of); err != nil {
-			return a, failed(call, fmt.Sprintf("%d of %s", attribute.of, d.live[handle{functionKind, uintptr(f)}].name), err)
+			return a, failed(call, fmt.Sprintf("%d of %s", attribute.of, d.about(handle{functionKind, uintptr(f)}).name), err)
 		}
 	}
 	return a, nil
@@ -110,7 +108,7 @@ func (d *device) SetMaxDynamicShared(f cuda.Function, size int) error {
 		status = cuda.Status(C.cuFuncSetAttribute(as[C.CUfunction](uintptr(f)), C.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, C.int(size)))
 	}
 	if status != cuda.Success {
-		return refused(call, fmt.Sprintf("of %d bytes of dynamic shared memory of %s", size, d.live[handle{functionKind, uintptr(f)}].name), status)
+		return refused(call, fmt.Sprintf("of %d bytes of dynamic shared memory of %s", size, d.about(handle{functionKind, uintptr(f)}).name), status)
 	}
 	return nil
 }
@@ -120,7 +118,7 @@ func (d *device) LaunchKernel(f cuda.Function, grid, block [3]int, shared int, s
 	if err := d.enter(call, handle{functionKind, uintptr(f)}, handle{streamKind, uintptr(s)}); err != nil {
 		return err
 	}
-	fn := d.live[handle{functionKind, uintptr(f)}]
+	fn := d.about(handle{functionKind, uintptr(f)})
 	refuse := func(err error, why string) error {
 		return failed(call, fmt.Sprintf("%s grid %v block %v shared %d%s", fn.name, grid, block, shared, why), err)
 	}
@@ -128,15 +126,14 @@ func (d *device) LaunchKernel(f cuda.Function, grid, block [3]int, shared int, s
 		return refuse(cu.InvalidValue, "")
 	}
 	// The driver would read as many as the kernel has, whatever it was given.
-	if n, known := d.live[fn.module].params[fn.name]; known && n != len(params) {
+	if n, known := d.about(fn.module).params[fn.name]; known && n != len(params) {
 		return refuse(cu.InvalidValue, fmt.Sprintf(" with %d parameters of %d", len(params), n))
 	}
-	d.params = d.params[:0]
+	pointers := make([]unsafe.Pointer, 0, 64) // on the stack
 	for i := range params {
-		d.params = append(d.params, unsafe.Pointer(&params[i]))
+		pointers = append(pointers, unsafe.Pointer(&params[i]))
 	}
-	err := as[cu.Function](uintptr(f)).Launch(grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, as[cu.Stream](uintptr(s)), d.params)
-	clear(d.params)
+	err := as[cu.Function](uintptr(f)).Launch(grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, as[cu.Stream](uintptr(s)), pointers)
 	if err != nil {
 		return refuse(err, "")
 	}

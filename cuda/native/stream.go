@@ -17,7 +17,7 @@ func (d *device) StreamCreate() (cuda.Stream, error) {
 	if err != nil {
 		return 0, failed(call, "", err)
 	}
-	d.live[handle{streamKind, from(s)}] = object{}
+	d.made(handle{streamKind, from(s)}, object{})
 	return cuda.Stream(from(s)), nil
 }
 
@@ -26,7 +26,7 @@ func (d *device) StreamDestroy(s cuda.Stream) error {
 	if err := d.enter(call, handle{streamKind, uintptr(s)}); err != nil {
 		return err
 	}
-	delete(d.live, handle{streamKind, uintptr(s)})
+	d.ended(handle{streamKind, uintptr(s)})
 	st := as[cu.Stream](uintptr(s))
 	return failed(call, "", st.Destroy())
 }
@@ -60,7 +60,7 @@ func (d *device) EventCreate(timing bool) (cuda.Event, error) {
 	if err != nil {
 		return 0, failed(call, "", err)
 	}
-	d.live[handle{eventKind, from(e)}] = object{}
+	d.made(handle{eventKind, from(e)}, object{})
 	return cuda.Event(from(e)), nil
 }
 
@@ -69,7 +69,7 @@ func (d *device) EventDestroy(e cuda.Event) error {
 	if err := d.enter(call, handle{eventKind, uintptr(e)}); err != nil {
 		return err
 	}
-	delete(d.live, handle{eventKind, uintptr(e)})
+	d.ended(handle{eventKind, uintptr(e)})
 	ev := as[cu.Event](uintptr(e))
 	return failed(call, "", cu.DestroyEvent(&ev))
 }

@@ -3,6 +3,7 @@ package open
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -16,19 +17,21 @@ import (
 type Found struct {
 	Auto    string   `json:"auto"` // what --device auto takes
 	Devices []Device `json:"devices"`
-	NoGPU   string   `json:"no_gpu"` // why none is among the devices
+	NoGPU   string   `json:"no_gpu,omitempty"` // why none is among the devices
 }
 
 // A Device is one thing that could run a model.
 type Device struct {
 	ID         string   `json:"id"` // as --device spells it
 	Name       string   `json:"name"`
-	Threads    int      `json:"threads"`    // of a forward pass, unless --threads says otherwise
-	Tiers      []string `json:"tiers"`      // instruction sets that VITH_CPU may name, best first
-	Tier       string   `json:"tier"`       // the one in use
-	Precisions []string `json:"precisions"` // that --precision may name besides auto
+	UUID       string   `json:"uuid,omitempty"`               // of a GPU
+	Capability string   `json:"compute_capability,omitempty"` // of a GPU
+	Threads    int      `json:"threads,omitempty"`            // of a forward pass on the CPU, unless --threads says otherwise
+	Tiers      []string `json:"tiers,omitempty"`              // instruction sets that VITH_CPU may name, best first
+	Tier       string   `json:"tier,omitempty"`               // the one in use
+	Precisions []string `json:"precisions"`                   // that --precision may name besides auto
 	Total      int64    `json:"memory_total_bytes"`
-	Free       int64    `json:"memory_free_bytes"` // can be had without swapping
+	Free       int64    `json:"memory_free_bytes,omitempty"` // of the CPU: can be had without swapping
 }
 
 // Devices looks for what could run a model, with the instruction set that VITH_CPU names. Its errors are those of Load.
@@ -45,7 +48,38 @@ func Devices(tier string) (*Found, error) {
 		cpu.Tiers = append(cpu.Tiers, t.Name)
 	}
 	cpu.Total, cpu.Free = Memory()
-	return &Found{Auto: "cpu", Devices: []Device{cpu}, NoGPU: noGPU}, nil
+	found := &Found{Auto: "cpu", Devices: []Device{cpu}}
+	gpus, err := gpus()
+	if err != nil {
+		found.NoGPU = err.Error()
+		return found, nil
+	}
+	found.Auto, found.Devices = gpus[0].ID, append(gpus, cpu)
+	return found, nil
+}
+
+// gpus lists the GPUs of the CUDA driver; none is an error.
+func gpus() ([]Device, error) {
+	driver, err := openDriver()
+	if err != nil {
+		return nil, err
+	}
+	list, err := driver.Devices()
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, errors.New("the driver shows none")
+	}
+	var found []Device
+	for _, d := range list {
+		found = append(found, Device{
+			ID: fmt.Sprintf("cuda:%d", d.Ordinal), Name: d.Name, UUID: d.UUID,
+			Capability: fmt.Sprintf("%d.%d", d.Capability/10, d.Capability%10),
+			Precisions: gpuPrecisions(d.Capability), Total: d.Memory,
+		})
+	}
+	return found, nil
 }
 
 // CPUName is what the processor calls itself, or the architecture where Linux does not tell.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"vith/kernels/host"
 	"vith/loader"
 	"vith/vit"
 	"vith/vit/preprocess"
@@ -23,6 +24,9 @@ type Options struct {
 	CPU        string // instruction set, as VITH_CPU spells it; "": the best there is
 	Threads    int    // of a forward pass on the CPU; 0: GOMAXPROCS
 	MaxBatch   int    // images in one forward pass; 0: 8
+	// Deterministic gives an image the same bits whatever the load: on a GPU, where the bits depend on the batch, images
+	// go one by one. The CPU does so always.
+	Deterministic bool
 
 	Outputs    []vit.Output       // nil: all that the model has
 	Normalize  bool               // vectors of unit length, whatever the output
@@ -45,7 +49,7 @@ type Model struct {
 	Digest     string // of the weights
 	Synthetic  bool
 	Outputs    map[string][]int // name: shape of one image's embedding
-	Precision  string
+	Precision  string           // that it computes in
 	Preprocess preprocess.Options
 }
 
@@ -74,11 +78,17 @@ func Load(ctx context.Context, o Options) (*Model, error) {
 			return nil, err
 		}
 	}
-	backend, err := o.backend()
+	backend, precision, err := o.backend()
 	if err != nil {
 		return nil, err
 	}
-	engine, err := vit.NewEngine(config, source{ctx, checkpoint}, backend, vit.Options{MaxBatch: o.MaxBatch, Outputs: outputs, Normalize: o.Normalize, Progress: o.Progress})
+	if _, cpu := backend.(*host.Backend); o.Deterministic && !cpu {
+		o.MaxBatch = 1
+	}
+	engine, err := vit.NewEngine(config, source{ctx, checkpoint}, backend, vit.Options{
+		MaxBatch: o.MaxBatch, Outputs: outputs, Normalize: o.Normalize, Progress: o.Progress,
+		Precision: types[precision], TanhGELU: o.GELU == "tanh",
+	})
 	if err != nil {
 		backend.Close()
 		return nil, err
@@ -96,7 +106,7 @@ func Load(ctx context.Context, o Options) (*Model, error) {
 		Digest:     digest,
 		Synthetic:  synthetic,
 		Outputs:    shapes,
-		Precision:  "fp32",
+		Precision:  precision,
 		Preprocess: o.Preprocess,
 	}, nil
 }

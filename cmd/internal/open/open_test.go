@@ -58,10 +58,12 @@ func TestLoadErrors(t *testing.T) {
 		want   string
 	}{
 		{func(o *Options) { o.Model = "" }, false, "no model is named"},
-		{func(o *Options) { o.Device = "cuda" }, false, noGPU},
-		{func(o *Options) { o.Device = "cuda:0,1" }, false, noGPU},
-		{func(o *Options) { o.Device = "MIG-41a2-b" }, false, noGPU},
-		{func(o *Options) { o.Device = "emu" }, false, noGPU},
+		{func(o *Options) { o.Device = "cuda" }, false, "--device cuda"},
+		{func(o *Options) { o.Device = "cuda:0,1" }, false, "--device cuda:0,1"},
+		{func(o *Options) { o.Device = "MIG-41a2-b" }, false, "--device MIG-41a2-b"},
+		{func(o *Options) { o.Device = "emu:sm_30" }, false, "sm_75"},
+		{func(o *Options) { o.Device, o.Precision = "emu:sm_75", "bf16" }, false, "fp32, fp16"},
+		{func(o *Options) { o.Device, o.Precision = "emu", "fp8" }, false, "tf32"},
 		{func(o *Options) { o.Device = "" }, true, "--device"},
 		{func(o *Options) { o.Device = "CPU" }, true, "CPU"},
 		{func(o *Options) { o.Device = "cuda:" }, true, "cuda:"},

@@ -13,8 +13,8 @@ type workspace struct {
 var workspaces = sync.Pool{New: func() any { return new(workspace) }}
 
 // keptCoefficients is how many a workspace may have that waits for another
-// image: 16 MiB, those of 5 megapixels.
-const keptCoefficients = 8 << 20
+// image: 8 MiB, those of 2.8 megapixels. Every core may keep a workspace.
+const keptCoefficients = 4 << 20
 
 // release ends the use of w and of the tables.
 func (d *Decoder) release(w *workspace) {
@@ -42,8 +42,10 @@ func (d *Decoder) release(w *workspace) {
 // makeBytes returns a function that cuts slices from n bytes, whose values are
 // those of earlier images.
 func (w *workspace) makeBytes(n int) (cut func(n int) []byte) {
-	w.bytes = resized(w.bytes, n)
-	rest := w.bytes
+	if n > cap(w.bytes) {
+		w.bytes = make([]byte, n)
+	}
+	rest := w.bytes[:n]
 	return func(n int) []byte {
 		s := rest[:n:n]
 		rest = rest[n:]
@@ -54,9 +56,7 @@ func (w *workspace) makeBytes(n int) (cut func(n int) []byte) {
 // makeCoefficients gives the components of d coefficients, all zero.
 func (w *workspace) makeCoefficients(d *Decoder) {
 	n := int(d.bufferedCoefficients())
-	w.coefficients, w.nonzero = resized(w.coefficients, n), resized(w.nonzero, n/64)
-	clear(w.coefficients)
-	clear(w.nonzero)
+	w.coefficients, w.nonzero = zeros(w.coefficients, n), zeros(w.nonzero, n/64)
 	coefficients, nonzero := w.coefficients, w.nonzero
 	for i := range d.components {
 		c := &d.components[i]
@@ -66,10 +66,12 @@ func (w *workspace) makeCoefficients(d *Decoder) {
 	}
 }
 
-// resized returns n elements, those of s if it has room.
-func resized[T any](s []T, n int) []T {
-	if n <= cap(s) {
-		return s[:n]
+// zeros returns n zeros, in the memory of s if it has room.
+func zeros[T any](s []T, n int) []T {
+	if n > cap(s) {
+		return make([]T, n)
 	}
-	return make([]T, n)
+	s = s[:n]
+	clear(s)
+	return s
 }

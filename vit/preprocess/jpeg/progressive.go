@@ -33,7 +33,7 @@ func (s *scan) acFirst(p *part, n int) {
 		s.eobRun--
 		return
 	}
-	b, ac := &s.bits, p.ac
+	b, block, nonzero, ac := &s.bits, p.block(n), p.nonzero[n], p.ac
 	acc, have := b.acc, b.have
 	for k := s.first; k <= s.last; k++ {
 		if have < 32 {
@@ -57,25 +57,23 @@ func (s *scan) acFirst(p *part, n int) {
 				}
 				b.acc, b.have = acc, have
 				s.eobRun = s.endOfBandRun(uint(symbol>>4)) - 1
+				p.nonzero[n] = nonzero
 				return
 			}
 			value = int16(extend(int32(acc>>((64-size)&63)), size))
 			acc <<= size
 			have -= size
 		}
-		p.set(n, k, value<<s.low)
+		value <<= s.low
+		bit := uint64(1) << min(k, 63)
+		nonzero |= bit
+		if value == 0 { // bits were lost: damage
+			nonzero &^= bit
+		}
+		block[naturalOrder[k&127]&63] = value
 	}
 	b.acc, b.have = acc, have
-}
-
-// set writes coefficient k, in zigzag order, of block n.
-func (c *component) set(n, k int, value int16) {
-	c.block(n)[naturalOrder[k&127]&63] = value
-	bit := uint64(1) << min(k, 63)
-	c.nonzero[n] &^= bit
-	if value != 0 {
-		c.nonzero[n] |= bit
-	}
+	p.nonzero[n] = nonzero
 }
 
 // endOfBandRun reads how many blocks end here, this one included.
@@ -107,7 +105,8 @@ func (s *scan) acRefine(p *part, n int) {
 			}
 			k = s.refine(p.block(n), p.nonzero[n], k, run)
 			if value != 0 {
-				p.set(n, k, value)
+				p.block(n)[naturalOrder[k&127]&63] = value
+				p.nonzero[n] |= 1 << min(k, 63)
 			}
 		}
 	}

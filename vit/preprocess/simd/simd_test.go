@@ -119,7 +119,7 @@ func difference(a, b []byte) int {
 	return len(a)
 }
 
-// Operands that are too short are refused before anything is written.
+// Operands that are too short are a panic.
 func TestShortOperands(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier *Tier) {
 		long, short := make([]byte, 400), make([]byte, 99)
