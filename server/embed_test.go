@@ -110,7 +110,7 @@ func parseNPY(t *testing.T, b []byte) (shape string, values []float32) {
 func TestAnswerFields(t *testing.T) {
 	e := newFakeEngine()
 	e.info.Synthetic = true
-	c := serve(t, e, Config{ModelName: "served"})
+	c := serve(t, e, Config{ModelName: "served", MaxQueueDelay: 100 * time.Millisecond})
 	r := c.form("/api/embed", [][]byte{picture(t, 1), picture(t, 2)}, nil, "x-request-id", "mine-1").want(200)
 	got := r.decode()
 	if got.Model != "served" || got.ModelDigest != e.info.ModelDigest || got.Preprocessing != "fake-1" ||
