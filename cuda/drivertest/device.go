@@ -144,6 +144,41 @@ func testThreads(b *bench) {
 	}
 }
 
+// One thread waits for events while another goes on.
+func testWaiter(b *bench) {
+	f := b.function(count)
+	x, y := b.upload(make([]byte, 4*block)), b.upload(make([]byte, 64))
+	recorded, passed := make(chan cuda.Event), make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		err := b.SetCurrent()
+		for e := range recorded {
+			passed <- errors.Join(err, b.EventSynchronize(e))
+		}
+	}()
+	defer close(recorded)
+	const passes = 20
+	for range passes {
+		e, err := b.EventCreate(false)
+		b.must(err)
+		b.must(b.LaunchKernel(f, oneBlock, threads, 0, b.stream, []uint64{uint64(x), 100}))
+		b.must(b.EventRecord(e, b.stream))
+		recorded <- e
+		b.must(b.MemsetD8Async(y, 1, 64, b.stream))
+		other, err := b.StreamCreate()
+		b.must(err)
+		h, err := b.MemHostAlloc(64)
+		b.must(err)
+		b.must(b.MemFreeHost(h))
+		b.must(b.StreamDestroy(other))
+		b.must(<-passed)
+		b.must(b.EventDestroy(e))
+	}
+	if got := floats(b.download(x, 4*block)); got[0] != 100*passes {
+		b.Errorf("counted to %v, want %d", got[0], 100*passes)
+	}
+}
+
 // A fault ends the context: every later call fails alike.
 func testFault(b *bench, recovers bool) {
 	f := b.function(accumulate)

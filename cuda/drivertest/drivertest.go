@@ -49,6 +49,7 @@ func Run(t *testing.T, open func(*testing.T) cuda.Driver, o Options) {
 		{"Capture", testCapture},
 		{"Handles", testHandles},
 		{"Threads", testThreads},
+		{"Waiter", testWaiter},
 	}
 	for _, p := range parts {
 		t.Run(p.name, func(t *testing.T) { p.test(start(t, open)) })
