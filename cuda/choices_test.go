@@ -65,24 +65,44 @@ func TestBadChoices(t *testing.T) {
 	}
 }
 
-// TestNoAlgorithm has a cublasLt that knows no algorithm: products are the project's own kernel's.
+// TestNoAlgorithm has a cublasLt that knows no algorithm, does not know the products, or cannot run its algorithms:
+// products are the project's own kernel's.
 func TestNoAlgorithm(t *testing.T) {
 	in := images(1, 2)
-	run := func(blas func(cuda.Device) (cuda.Blas, error)) []byte {
-		b := open(t, emu.Options{}, cuda.Options{Blas: blas})
+	run := func(change func(cuda.Blas) cuda.Blas) []byte {
+		o := cuda.Options{}
+		if change != nil {
+			o.Blas = func(d cuda.Device) (cuda.Blas, error) {
+				b, err := emu.NewBlas(d)
+				return change(b), err
+			}
+		}
+		b := open(t, emu.Options{}, o)
 		towers := newTowers(precisions["fp16 pure"].types)
 		towers.gelu = kernels.GELUTanh // which is lowered alike with cublasLt and without
 		return pass(t, towers.load(t, b, 2), in)
 	}
-	none := func(d cuda.Device) (cuda.Blas, error) {
-		b, err := emu.NewBlas(d)
-		return noAlgorithm{b}, err
-	}
-	if !bytes.Equal(run(none), run(nil)) {
-		t.Error("other bits than without cublasLt")
+	want := run(nil)
+	for name, change := range map[string]func(cuda.Blas) cuda.Blas{
+		"no algorithm": func(b cuda.Blas) cuda.Blas { return noAlgorithm{b, nil} },
+		"no product":   func(b cuda.Blas) cuda.Blas { return noAlgorithm{b, cuda.ErrNotSupported} },
+		"no run":       func(b cuda.Blas) cuda.Blas { return noRun{b} },
+	} {
+		if !bytes.Equal(run(change), want) {
+			t.Errorf("%s: other bits than without cublasLt", name)
+		}
 	}
 }
 
-type noAlgorithm struct{ cuda.Blas }
+type noAlgorithm struct {
+	cuda.Blas
+	err error
+}
 
-func (noAlgorithm) Heuristics(cuda.Matmul, int64, int) ([]cuda.Algorithm, error) { return nil, nil }
+func (b noAlgorithm) Heuristics(cuda.Matmul, int64, int) ([]cuda.Algorithm, error) { return nil, b.err }
+
+type noRun struct{ cuda.Blas }
+
+func (noRun) Matmul(_ cuda.Matmul, _ cuda.Algorithm, _, _, _, _, _, _ cuda.Ptr, _ cuda.Stream) error {
+	return cuda.ErrNotSupported
+}

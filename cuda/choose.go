@@ -118,7 +118,10 @@ func (t *tuner) close() error {
 func (t *tuner) tune(p *product) (c choice, err error) {
 	b := t.backend
 	list, err := b.blas.Heuristics(p.Matmul, b.workspace.size, candidates)
-	if err != nil || len(list) == 0 {
+	if errors.Is(err, ErrNotSupported) {
+		return choice{}, nil
+	}
+	if err != nil {
 		return choice{}, err
 	}
 	ids := p.buffers()
@@ -130,12 +133,16 @@ func (t *tuner) tune(p *product) (c choice, err error) {
 		return choice{}, err
 	}
 	if !b.options.Deterministic && len(list) > 1 {
-		if err := t.sort(p, list); err != nil {
+		if list, err = t.sort(p, list); err != nil {
 			return choice{}, err
 		}
 	}
 	for _, a := range list {
-		if ok, err := t.even(p, a, ids); ok || err != nil {
+		ok, err := t.even(p, a, ids)
+		if errors.Is(err, ErrNotSupported) {
+			continue
+		}
+		if ok || err != nil {
 			return choice{a, ok}, err
 		}
 	}
@@ -214,36 +221,47 @@ func (t *tuner) fill(ids []int) error {
 	return nil
 }
 
-// sort puts the fastest algorithms first. They are timed on the weights of all like products in turn, so that these come
-// from memory as they do in a pass, and not from the cache.
-func (t *tuner) sort(p *product, list []Algorithm) error {
+// sort returns the algorithms that the device runs, the fastest first.
+func (t *tuner) sort(p *product, list []Algorithm) ([]Algorithm, error) {
 	turns := t.like(p)
 	ms := map[Algorithm]float32{}
+	var runs []Algorithm
 	for _, a := range list {
-		if err := p.issue(t.runner, a, t.slot()); err != nil {
-			return err
+		var err error
+		ms[a], err = t.time(turns, a)
+		if errors.Is(err, ErrNotSupported) {
+			continue
 		}
-		if err := t.backend.device.EventRecord(t.start, t.backend.compute); err != nil {
-			return err
+		if err != nil {
+			return nil, err
 		}
-		for i := range repeats {
-			if err := turns[i%len(turns)].issue(t.runner, a, t.slot()); err != nil {
-				return err
+		runs = append(runs, a)
+	}
+	slices.SortStableFunc(runs, func(a, b Algorithm) int { return cmp.Compare(ms[a], ms[b]) })
+	return runs, nil
+}
+
+// time measures an algorithm in milliseconds, on like products in turn, so that their weights come from memory as they
+// do in a pass, and not from the cache.
+func (t *tuner) time(turns []*product, a Algorithm) (ms float32, err error) {
+	d, stream := t.backend.device, t.backend.compute
+	for i := range 1 + repeats {
+		if i == 1 {
+			if err := d.EventRecord(t.start, stream); err != nil {
+				return 0, err
 			}
 		}
-		if err := t.backend.device.EventRecord(t.end, t.backend.compute); err != nil {
-			return err
-		}
-		if err := t.backend.device.EventSynchronize(t.end); err != nil {
-			return err
-		}
-		var err error
-		if ms[a], err = t.backend.device.EventElapsedTime(t.start, t.end); err != nil {
-			return err
+		if err := turns[i%len(turns)].issue(t.runner, a, t.slot()); err != nil {
+			return 0, err
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Algorithm) int { return cmp.Compare(ms[a], ms[b]) })
-	return nil
+	if err := d.EventRecord(t.end, stream); err != nil {
+		return 0, err
+	}
+	if err := d.EventSynchronize(t.end); err != nil {
+		return 0, err
+	}
+	return d.EventElapsedTime(t.start, t.end)
 }
 
 // like are the program's products that differ from p in nothing but their weights, on the buffers of p.
