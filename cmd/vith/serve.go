@@ -6,6 +6,8 @@ import (
 	"math"
 	"net"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -157,6 +159,7 @@ func (s *serveFlags) run(c *cli.Context) error {
 		return fmt.Errorf("the server ended by itself: %w", err)
 	case <-ctx.Done():
 	}
+	signal.Reset(os.Interrupt, syscall.SIGTERM) // before anybody can tell that it stops: the next one stops it at once
 	log.Info("stopping: requests under way are finished", "within", s.exitTimeout)
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.exitTimeout)
 	defer cancel()
