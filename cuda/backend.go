@@ -9,7 +9,6 @@ import (
 
 	"vith/kernels"
 	"vith/kernels/ptx"
-	"vith/kernels/tensor"
 )
 
 // The oldest that run the project's kernels: PTX 7.0, and the tensor cores of Turing.
@@ -74,12 +73,6 @@ type Backend struct {
 }
 
 var _ kernels.Backend = (*Backend)(nil)
-
-// memory is an allocation on the device.
-type memory struct {
-	at   Ptr
-	size int64
-}
 
 // A slot is what one pass in flight needs: the caller's data in page-locked memory and on the device, and the events
 // that order its three streams.
@@ -317,66 +310,3 @@ func (b *Backend) release() error {
 	}
 	return errors.Join(append(errs, b.device.Close())...)
 }
-
-func (b *Backend) alloc(size int64) (memory, error) {
-	if size == 0 {
-		return memory{}, nil
-	}
-	at, err := b.device.MemAlloc(size)
-	if err != nil {
-		return memory{}, err
-	}
-	return memory{at, size}, nil
-}
-
-func (b *Backend) free(m memory) error {
-	if m.size == 0 {
-		return nil
-	}
-	return b.device.MemFree(m.at)
-}
-
-// held is what the backend has allocated on the device, in bytes.
-func (b *Backend) held() int64 {
-	n := b.reserved().total() + b.workspace.size
-	for _, w := range b.blocks {
-		n += w.size
-	}
-	return n
-}
-
-// fits refuses a Load that needs more than is free.
-func (b *Backend) fits(weights int64, r reservation) error {
-	free, total, err := b.device.MemGetInfo()
-	if err != nil {
-		return err
-	}
-	if limit := b.options.Memory; limit > 0 {
-		free, total = min(free, limit-b.held()), min(total, limit)
-	}
-	if arena := r.total() - b.reserved().total(); weights+arena > free {
-		return &MemoryError{Device: b.info.Name, Weights: weights, Arena: arena, Free: free, Total: total}
-	}
-	return nil
-}
-
-// region and dead tell a debugger what an allocation holds.
-func (b *Backend) region(p Ptr, size int64, name string, s Stream) error {
-	if b.debugger == nil {
-		return nil
-	}
-	return b.debugger.Region(p, size, name, s)
-}
-
-func (b *Backend) dead(p Ptr, s Stream) error {
-	if b.debugger == nil {
-		return nil
-	}
-	return b.debugger.Dead(p, s)
-}
-
-// align rounds a size up to kernels.Align.
-func align(n int) int { return (n + kernels.Align - 1) / kernels.Align * kernels.Align }
-
-// typeOf is the element type of the buffer that b is a view of.
-func typeOf(p *kernels.Program, b kernels.Buf) tensor.DType { return p.Bufs[b.ID].Type }

@@ -9,3 +9,18 @@ type Debugger interface {
 	// Dead says that the region that starts at p is not used any more.
 	Dead(p Ptr, s Stream) error
 }
+
+// region and dead tell a debugger, if the device is one, what an allocation holds.
+func (b *Backend) region(p Ptr, size int64, name string, s Stream) error {
+	if b.debugger == nil {
+		return nil
+	}
+	return b.debugger.Region(p, size, name, s)
+}
+
+func (b *Backend) dead(p Ptr, s Stream) error {
+	if b.debugger == nil {
+		return nil
+	}
+	return b.debugger.Dead(p, s)
+}

@@ -66,6 +66,9 @@ func (r *runner) aligned(b kernels.Buf) bool {
 // pitch is the distance between a view's rows in elements.
 func (r *runner) pitch(b kernels.Buf) int { return b.Step * r.program.Bufs[b.ID].Pitch }
 
+// typeOf is the element type of the buffer that b is a view of.
+func typeOf(p *kernels.Program, b kernels.Buf) tensor.DType { return p.Bufs[b.ID].Type }
+
 // issue queues the product by an algorithm.
 func (p *product) issue(r *runner, a Algorithm, s *slot) error {
 	b, in := r.backend, p.call.In
