@@ -34,8 +34,8 @@ func (s *Server) embed(r *request) error {
 	}
 	timing := t.timing(r.start)
 	s.setHeaders(r, t, timing)
-	if err := imageFailure(t, o.failFast, raw); err != nil {
-		return err
+	if e := imageFailure(t, o.failFast, raw); e != nil {
+		return e
 	}
 	a := s.answer(t, o, shape)
 	a.Timing = &timing
@@ -101,7 +101,7 @@ func send(r *request, a *answer.Answer, write func(io.Writer) error) error {
 // or one has none and the request was to fail then; nil if there is something to
 // answer with. With one image, or the first bad one at fault, the error is that
 // image's own.
-func imageFailure(t *ticket, failFast, raw bool) error {
+func imageFailure(t *ticket, failFast, raw bool) *apiError {
 	usable := t.usable()
 	if usable == len(t.results) || usable > 0 && !failFast {
 		return nil

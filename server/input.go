@@ -40,7 +40,7 @@ func (s *Server) readInputs(r *request) (in []input, o options, raw bool, err er
 	case "multipart/form-data":
 		in, err = parseForm(body, params["boundary"], s.config.MaxClientBatchSize, &o)
 	case "application/json":
-		in, err = parseJSON(body, s.config.MaxClientBatchSize, &o)
+		in, err = parseJSON(body, embedShape, s.config.MaxClientBatchSize, &o)
 	default:
 		return []input{{data: body}}, o, true, nil
 	}

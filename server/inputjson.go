@@ -8,11 +8,20 @@ import (
 	"io"
 )
 
+// A jsonShape is what an endpoint's JSON looks like.
+type jsonShape struct {
+	images  string // the field with the images
+	read    func(p *jsonParser, limit int) ([]input, error)
+	options map[string]kind // the other fields; what is not named is ignored
+}
+
+var embedShape = jsonShape{"images", (*jsonParser).images, optionKinds}
+
 // parseJSON returns the images of a JSON body and takes its other fields as
 // options. The body is read once, value by value: nothing in it can make the
 // server allocate more than a small multiple of the body, or decode more images
 // than limit.
-func parseJSON(body []byte, limit int, o *options) (in []input, err error) {
+func parseJSON(body []byte, shape jsonShape, limit int, o *options) (in []input, err error) {
 	p := jsonParser{dec: json.NewDecoder(bytes.NewReader(body))}
 	if err := p.open('{', "the body", "an object"); err != nil {
 		return nil, err
@@ -22,8 +31,8 @@ func parseJSON(body []byte, limit int, o *options) (in []input, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if name == "images" {
-			if in, err = p.images(limit); err != nil {
+		if name == shape.images {
+			if in, err = shape.read(&p, limit); err != nil {
 				return nil, err
 			}
 			continue
@@ -31,8 +40,10 @@ func parseJSON(body []byte, limit int, o *options) (in []input, err error) {
 		if err := p.value(); err != nil {
 			return nil, err
 		}
-		if err := o.setJSON(name.(string), p.raw); err != nil {
-			return nil, err
+		if kind, ok := shape.options[name.(string)]; ok {
+			if err := o.setJSON(name.(string), kind, p.raw); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if _, err := p.token(); err != nil { // the closing brace
@@ -93,6 +104,11 @@ func (p *jsonParser) images(limit int) ([]input, error) {
 	if err := p.open('[', "images", "a list"); err != nil {
 		return nil, err
 	}
+	return p.list("images", limit, (*jsonParser).image)
+}
+
+// list reads the rest of a list, each value of it with read.
+func (p *jsonParser) list(name string, limit int, read func(p *jsonParser, name string) (input, error)) ([]input, error) {
 	in := []input{}
 	for p.dec.More() {
 		if len(in) == limit {
@@ -101,7 +117,7 @@ func (p *jsonParser) images(limit int) ([]input, error) {
 		if err := p.value(); err != nil {
 			return nil, err
 		}
-		image, err := p.image(fmt.Sprintf("images[%d]", len(in)))
+		image, err := read(p, fmt.Sprintf("%s[%d]", name, len(in)))
 		if err != nil {
 			return nil, err
 		}
@@ -153,10 +169,10 @@ func unquote(raw []byte) ([]byte, error) {
 	return []byte(text), err
 }
 
-// setJSON gives the option of that name the value of a JSON field.
-func (o *options) setJSON(name string, raw json.RawMessage) error {
-	want, ok := optionKinds[name]
-	if !ok || string(raw) == "null" {
+// setJSON gives the option of that name the value of a JSON field, which must be
+// of that kind.
+func (o *options) setJSON(name string, want kind, raw json.RawMessage) error {
+	if string(raw) == "null" {
 		return nil
 	}
 	have := kindNumber

@@ -18,7 +18,7 @@ func FuzzParseJSON(f *testing.F) {
 	const limit = 4
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var o options
-		in, err := parseJSON(body, limit, &o)
+		in, err := parseJSON(body, embedShape, limit, &o)
 		if err != nil {
 			if asAPIError(err).status >= 500 {
 				t.Errorf("%q is the server's fault: %v", body, err)
@@ -46,7 +46,7 @@ func BenchmarkParseJSON(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var o options
-		if _, err := parseJSON(body, 10, &o); err != nil {
+		if _, err := parseJSON(body, embedShape, 10, &o); err != nil {
 			b.Fatal(err)
 		}
 	}

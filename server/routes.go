@@ -40,6 +40,9 @@ func init() { // a literal would refer to itself through the handler of GET /api
 		{"POST", "/api", "the same as POST /api/embed", protected, (*Server).embed},
 		{"POST", "/api/embed", "images in, vectors out", protected, (*Server).embed},
 		{"POST", "/api/similarity", "images in, matrix of cosines out", protected, (*Server).similarity},
+		{"POST", "/v1/embeddings", "images in, vectors out, as OpenAI's API has it", protected, (*Server).embedOpenAI},
+		{"POST", "/embeddings", "the same as POST /v1/embeddings", protected, (*Server).embedOpenAI},
+		{"GET", "/v1/models", "the one model that is served", protected, (*Server).listModels},
 		{"GET", "/api/info", "model digest, preprocessing id, precision, device, version", protected, (*Server).describeModel},
 		{"GET", "/api/devices", "devices, with their memory by owner", protected, (*Server).describeDevices},
 
@@ -54,9 +57,6 @@ func init() { // a literal would refer to itself through the handler of GET /api
 		{"GET", "/api/jobs/{id}", "", protected, unavailable},
 		{"DELETE", "/api/jobs/{id}", "", protected, unavailable},
 		{"GET", "/api/jobs/{id}/result", "", protected, unavailable},
-		{"POST", "/v1/embeddings", "", protected, unavailable},
-		{"POST", "/embeddings", "", protected, unavailable},
-		{"GET", "/v1/models", "", protected, unavailable},
 		{"GET", "/openapi.json", "", protected, unavailable},
 		{"GET", "/docs", "", protected, unavailable},
 	}

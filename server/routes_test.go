@@ -28,8 +28,8 @@ func TestRouting(t *testing.T) {
 	f("PUT", "/api/jobs/7", "GET, HEAD, DELETE")
 
 	for path, method := range map[string]string{
-		"/api/jobs": "POST", "/api/jobs/7": "DELETE", "/api/jobs/7/result": "GET", "/v1/embeddings": "POST",
-		"/embeddings": "POST", "/v1/models": "GET", "/openapi.json": "GET", "/docs": "GET",
+		"/api/jobs": "POST", "/api/jobs/7": "DELETE", "/api/jobs/7/result": "GET",
+		"/openapi.json": "GET", "/docs": "GET",
 	} {
 		c.do(method, path, []byte("{}")).wantError(501, "not_available")
 	}

@@ -29,8 +29,8 @@ func (s *Server) similarity(r *request) error {
 		return err
 	}
 	s.setHeaders(r, t, t.timing(r.start))
-	if err := imageFailure(t, o.failFast, raw); err != nil {
-		return err
+	if e := imageFailure(t, o.failFast, raw); e != nil {
+		return e
 	}
 	data := make([]failedItem, len(t.results))
 	for i, it := range t.results {

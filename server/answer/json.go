@@ -104,11 +104,7 @@ func (a *Answer) item(s *stream, it *Item) {
 		s.b = appendStringField(s.b, "crop", it.Crop)
 	}
 	s.b = append(s.b, `,"embedding":`...)
-	if a.Base64 {
-		s.base64(it.Embedding)
-	} else {
-		s.numbers(it.Embedding)
-	}
+	s.values(it.Embedding, a.Base64)
 	s.b = append(s.b, '}')
 }
 
@@ -160,6 +156,15 @@ func (s *stream) flush() error {
 func (s *stream) flushIfFull() {
 	if len(s.b) >= flushAt {
 		s.flush()
+	}
+}
+
+// values writes an embedding as JSON.
+func (s *stream) values(v []float32, asBase64 bool) {
+	if asBase64 {
+		s.base64(v)
+	} else {
+		s.numbers(v)
 	}
 }
 
