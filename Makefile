@@ -6,13 +6,12 @@ MODEL ?= laion/CLIP-ViT-H-14-laion2B-s32B-b79K
 all: vith
 
 # GPU support is cgo on Linux: the settings say where our own cuda.h lies, and its sum, since Go's cache does not look
-# there. No CUDA toolkit is needed to build, no driver to start. Elsewhere the program has no GPU support.
-ifneq ($(filter Linux-x86_64 Linux-aarch64,$(shell uname -s)-$(shell uname -m)),)
-TAGS ?= cuda
-endif
-native := $(CURDIR)/cuda/native
-CUDA = CGO_CFLAGS="-g -O2 -I$(native)/include -DVITH_CUDA_H_SUM=$(shell sha256sum cuda/native/include/cuda.h | cut -c1-12)" \
-	CGO_LDFLAGS="-g -O2 -L$(native)/lib"
+# there. No CUDA toolkit is needed to build, no driver to start. Elsewhere the program has no GPU support. Symbols are
+# bound lazily, because go-nvml leaves those of a library undefined that it loads later.
+TAGS := $(shell $(GO) env GOOS GOARCH CGO_ENABLED | tr '\n' ' ' | grep -Eq '^linux (amd64|arm64) 1 ' && echo cuda)
+NATIVE := $(CURDIR)/cuda/native
+CUDA := CGO_CFLAGS="-g -O2 -I$(NATIVE)/include -DVITH_CUDA_H_SUM=$(shell sha256sum $(NATIVE)/include/cuda.h | cut -c1-12)" \
+	CGO_LDFLAGS="-g -O2 -Wl,-z,lazy -L$(NATIVE)/lib"
 
 # The program. Needs Go and gcc.
 vith:

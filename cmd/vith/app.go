@@ -37,7 +37,7 @@ in the Hugging Face cache, and let VITH_MODEL remember it:
 			devicesCommand(),
 			kernelsCommand(),
 			notYet("bulk", "folders, tar shards, lists -> .npy and .parquet, resumable", ""),
-			notYet("bench", "speed and quality reports", ""),
+			benchCommand(),
 			notYet("tune", "the best batch sizes of a machine", ""),
 			notYet("top", "live view of devices", ""),
 			notYet("plan", "the program of a tower: calls, buffers, FLOPs, bytes", ""),
