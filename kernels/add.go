@@ -41,9 +41,9 @@ var add = register(&Kernel{
 	Random: randomElementwise,
 })
 
-// Add returns a + b, element by element.
+// Add returns a + b, element by element. The result is named after b, what is added to the stream a.
 func (p *Program) Add(a, b Buf) Buf {
-	return p.Append(p.name(b)+"+"+p.name(a), p.uniform(a), Call{Kernel: add, In: []Buf{a, b}, Dims: []int{a.Rows, a.Cols}})[0]
+	return p.Append(p.name(b)+".residual", p.uniform(a), Call{Kernel: add, In: []Buf{a, b}, Dims: []int{a.Rows, a.Cols}})[0]
 }
 
 // randomElementwise is a case of a kernel whose sizes are rows and cols.

@@ -57,11 +57,11 @@ func TestLower(t *testing.T) {
 	want := `0	pre = layernorm[4 8] (x, pre.weight, pre.bias)
 1	0.ln = layernorm[4 8] (pre, 0.ln.weight, 0.ln.bias)
 2	0.fc1.gelu = gemm[4 32 8] gelu (0.ln, 0.fc1.weight, 0.fc1.bias, -)
-3	0.fc2+pre = gemm[4 8 32] (0.fc1.gelu, 0.fc2.weight, -, pre)
-4	1.ln = layernorm[4 8] (0.fc2+pre, 1.ln.weight, 1.ln.bias)
+3	0.fc2.residual = gemm[4 8 32] (0.fc1.gelu, 0.fc2.weight, -, pre)
+4	1.ln = layernorm[4 8] (0.fc2.residual, 1.ln.weight, 1.ln.bias)
 5	1.fc1.gelu = gemm[4 32 8] gelu (1.ln, 1.fc1.weight, 1.fc1.bias, -)
-6	1.fc2+0.fc2+pre = gemm[4 8 32] (1.fc1.gelu, 1.fc2.weight, -, 0.fc2+pre)
-7	post = layernorm[2 8] (1.fc2+0.fc2+pre[0::2], post.weight, post.bias)
+6	1.fc2.residual = gemm[4 8 32] (1.fc1.gelu, 1.fc2.weight, -, 0.fc2.residual)
+7	post = layernorm[2 8] (1.fc2.residual[0::2], post.weight, post.bias)
 `
 	if got := text(t, fused); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -96,7 +96,7 @@ func TestLowerEmbedNorm(t *testing.T) {
 	}
 	want := `0	pre, ln = embed_norm[2 4 8] (patches, class, position, pre.weight, pre.bias, ln.weight, ln.bias)
 1	ln.f16 = cast[8 8] (ln)
-2	ln.f16+pre = add[8 8] (pre, ln.f16)
+2	ln.f16.residual = add[8 8] (pre, ln.f16)
 `
 	if got := text(t, p); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -1,6 +1,7 @@
 package vit
 
 import (
+	"fmt"
 	"math"
 
 	"vith/kernels"
@@ -113,4 +114,17 @@ func (m *model) linear(p *kernels.Program, x kernels.Buf, name string, n int, t 
 func (m *model) project(p *kernels.Program, x kernels.Buf, i int, t tensor.DType, names ...string) kernels.Buf {
 	weight, bias := m.weights.projections(tower.Layer(i, "self_attn."), names, m.Width)
 	return p.Linear(x, p.Weight(weight), bias, 1, t)
+}
+
+// Program is the forward pass of a tower for a batch of images, lowered for a backend. It can be looked at and counted,
+// and not run: its weights have no source.
+func Program(c tower.Config, o Output, batch int, p kernels.Precision, caps kernels.Caps) (*kernels.Program, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("vit: %w", err)
+	}
+	if _, err := o.Shape(c); err != nil {
+		return nil, err
+	}
+	m := model{c, p, activations[c.Activation], newWeights(c, p, nil, nil)}
+	return kernels.Lower(m.program(batch, o, false), caps)
 }

@@ -40,7 +40,7 @@ in the Hugging Face cache, and let VITH_MODEL remember it:
 			benchCommand(),
 			notYet("tune", "the best batch sizes of a machine", ""),
 			notYet("top", "live view of devices", ""),
-			notYet("plan", "the program of a tower: calls, buffers, FLOPs, bytes", ""),
+			planCommand(),
 			notYet("doctor", "driver, libraries, permissions; what is missing", ""),
 		},
 		Action: func(c *cli.Context) error {

@@ -90,7 +90,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestUnbuiltCommands(t *testing.T) {
-	for _, name := range []string{"bulk", "bench model", "bench http", "tune", "top", "plan", "doctor", "weights pull", "weights verify"} {
+	for _, name := range []string{"bulk", "bench model", "bench http", "tune", "top", "doctor", "weights pull", "weights verify"} {
 		r := vith(t, strings.Fields(name)...)
 		if r.code != 3 || !strings.Contains(r.stderr, name+" is not available in this version") {
 			t.Errorf("vith %s: exit %d, %q", name, r.code, r.stderr)

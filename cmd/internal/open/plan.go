@@ -1,0 +1,43 @@
+package open
+
+import (
+	"vith/kernels"
+	"vith/loader"
+	"vith/vit"
+	"vith/vit/tower"
+)
+
+// A Plan is what Load would make of a model on a device.
+type Plan struct {
+	Name      string
+	Device    string
+	Precision string
+	Config    tower.Config
+	Program   *kernels.Program // lowered for the device
+}
+
+// MakePlan opens the device, and of the model only its headers.
+func MakePlan(o Options, output vit.Output, batch int) (*Plan, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	checkpoint, err := loader.OpenModel(o.Model)
+	if err != nil {
+		return nil, err
+	}
+	defer checkpoint.Close()
+	config, _ := checkpoint.Config()
+	if o.Activation != "" {
+		config.Activation = tower.Activation(o.Activation)
+	}
+	backend, precision, err := o.backend()
+	if err != nil {
+		return nil, err
+	}
+	defer backend.Close()
+	program, err := vit.Program(config, output, batch, types[precision], backend.Caps())
+	if err != nil {
+		return nil, err
+	}
+	return &Plan{checkpoint.Name(), backend.Name(), precision, config, program}, nil
+}
