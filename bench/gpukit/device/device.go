@@ -1,0 +1,88 @@
+// Package device is what the GPU kit runs on: the GPU, or the emulated one where the kit itself is tested. Its tests are
+// the kit's stage "correct".
+package device
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"vith/cuda"
+	"vith/cuda/emu"
+	"vith/kernels"
+	"vith/kernels/tensor"
+	"vith/loader"
+	"vith/vit"
+)
+
+// The kit's environment variables.
+const (
+	envDevice  = "VITH_KIT_DEVICE"  // emu, the default, or cuda:0
+	envSmall   = "VITH_KIT_SMALL"   // not empty: the emulator's sizes on any device
+	envData    = "VITH_KIT_DATA"    // the folder of photographs and reference embeddings
+	envResults = "VITH_KIT_RESULTS" // the file that Record adds to
+)
+
+// A Device is where the kit runs.
+type Device struct {
+	Name    string // as --device of vith spells it
+	Driver  cuda.Driver
+	Ordinal int
+	Blas    func(cuda.Device) (cuda.Blas, error)
+	Small   bool // sizes for an emulator, or under a sanitizer
+}
+
+// Find opens the device that the environment names.
+func Find() (Device, error) {
+	d := Device{Name: cmp.Or(os.Getenv(envDevice), "emu")}
+	d.Small = d.Name == "emu" || os.Getenv(envSmall) != ""
+	if d.Name == "emu" {
+		d.Driver, d.Blas = emu.New(emu.Options{}), emu.NewBlas
+		return d, nil
+	}
+	number, ok := strings.CutPrefix(d.Name, "cuda:")
+	ordinal, err := strconv.Atoi(number)
+	if !ok || err != nil {
+		return Device{}, fmt.Errorf("%s=%s: must be emu or cuda:N, N being the GPU's number", envDevice, d.Name)
+	}
+	d.Ordinal, d.Blas = ordinal, openBlas
+	d.Driver, err = openDriver()
+	return d, err
+}
+
+// Precisions are those of the kit, by the names that --precision of vith has for them.
+var Precisions = []string{"fp16", "bf16", "tf32", "fp32"}
+
+var types = map[string]kernels.Precision{
+	"fp16": {Activation: tensor.F16, Stream: tensor.F32},
+	"bf16": {Activation: tensor.BF16, Stream: tensor.F32},
+	"tf32": kernels.FP32,
+	"fp32": kernels.FP32,
+}
+
+// Load makes an engine of a checkpoint, a file or synth:CONFIG/SEED, on the device.
+func (d Device) Load(model, precision string, c cuda.Options, v vit.Options) (*vit.Engine, error) {
+	types, ok := types[precision]
+	if !ok {
+		return nil, fmt.Errorf("precision %q: must be one of %s", precision, strings.Join(Precisions, ", "))
+	}
+	checkpoint, err := loader.OpenModel(model)
+	if err != nil {
+		return nil, err
+	}
+	defer checkpoint.Close()
+	config, _ := checkpoint.Config()
+	c.Blas, c.TF32, v.Precision = d.Blas, precision == "tf32", types
+	backend, err := cuda.Open(d.Driver, d.Ordinal, c)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := vit.NewEngine(config, checkpoint, backend, v)
+	if err != nil {
+		backend.Close()
+		return nil, err
+	}
+	return engine, nil
+}
