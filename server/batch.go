@@ -16,7 +16,7 @@ import (
 //     small ones, so that it is split and they are joined.
 //   - A free worker takes a batch from a queue that has maxBatch images, or whose
 //     oldest image has waited for delay; from the one with the oldest image, if
-//     there are several. There is a worker a device, so that each device takes as
+//     there are several. Devices have workers of their own, so that each takes as
 //     much as it can.
 //   - An image whose request is over, by deadline, failure or a client that has
 //     gone, is dropped before it costs anything.
@@ -72,14 +72,15 @@ type worker struct {
 	stuck bool // its batch was given up
 }
 
-// newBatcher returns a batcher with a worker for each of the engine's devices.
+// newBatcher returns a batcher with a worker for each call that the engine's
+// devices can take at once.
 // They live until close, and ctx ends what the engine does.
 func newBatcher(ctx context.Context, e Engine, c Config, m *metrics, alive func()) *batcher {
 	info := e.Info()
 	b := &batcher{
 		engine: e, inBytes: info.InBytes, maxBatch: info.MaxBatch,
 		delay: c.MaxQueueDelay, patience: c.ComputeTimeout, metrics: m, alive: alive,
-		ctx: ctx, workers: max(1, len(e.Devices())),
+		ctx: ctx, workers: max(1, info.Parallel) * max(1, len(e.Devices())),
 	}
 	b.wake.L = &b.mu
 	b.timer = stoppedTimer(b.wake.Broadcast)

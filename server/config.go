@@ -23,6 +23,10 @@ type Config struct {
 	ComputeTimeout     time.Duration // for one batch, before its device is given up; default twice RequestTimeout
 	ReadTimeout        time.Duration // for the header, and for a body to start; default 30s
 
+	CacheBytes int    // memory for embeddings by image; 0: none
+	CacheDir   string // folder for them, which survives restarts; "": none
+	Variant    string // what else makes vectors differ than Info says; part of their key in the cache
+
 	APIKeys []string // if any: Authorization: Bearer is required
 	Version Version
 	Logger  *slog.Logger // default: nothing is logged
@@ -62,6 +66,7 @@ func (c Config) withDefaults(info Info) (Config, error) {
 		{"max queue size", c.MaxQueueSize},
 		{"max queue delay", int(c.MaxQueueDelay)},
 		{"max inflight bytes", c.MaxInflightBytes},
+		{"cache size", c.CacheBytes},
 		{"max body size", c.MaxBodySize},
 		{"max image pixels", c.MaxImagePixels},
 		{"request timeout", int(c.RequestTimeout)},

@@ -44,6 +44,7 @@ type Info struct {
 	Outputs       map[string][]int `json:"outputs"`    // name: shape of one image's embedding
 	MaxBatch      int              `json:"max_batch"`  // images in one call of Embed
 	InBytes       int              `json:"-"`          // size of one prepared image
+	Parallel      int              `json:"-"`          // calls of Embed that a device overlaps; 0: 1
 }
 
 // A Device is one thing that runs the model, as it is now.

@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
+
+	"vith/server/cache"
 )
 
 // metrics are what GET /metrics exposes. Names, and the base units in them, are
@@ -84,7 +86,20 @@ func newMetrics(s *Server) *metrics {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
+	cached := func() (stats cache.Stats) {
+		if s.memory != nil {
+			stats = s.memory.cache.Stats()
+		}
+		return stats
+	}
+	counter := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value)
+	}
 	m.registry.MustRegister(
+		counter("vith_cache_hits", "Images whose embedding was in the cache.", func() float64 { return float64(cached().Hits) }),
+		counter("vith_cache_misses", "Images whose embedding was not in the cache.", func() float64 { return float64(cached().Misses) }),
+		gauge("vith_cache_entries", "Embeddings in the cache's memory.", func() float64 { return float64(cached().Entries) }),
+		gauge("vith_cache_bytes", "The cache's memory.", func() float64 { return float64(cached().Bytes) }),
 		m.request, m.queue, m.preprocess, m.batch, m.requests, m.computed, images, flushes,
 		gauge("vith_queue_images", "Prepared images that wait for a batch.", func() float64 { return float64(s.batcher.waiting()) }),
 		gauge("vith_inflight_images", "Images admitted and not yet answered.", func() float64 { return float64(s.admission.images.Load()) }),

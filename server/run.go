@@ -46,7 +46,7 @@ func (s *Server) run(r *request, in []input, o options, shape []int) (t *ticket,
 	for i := range in {
 		t.results[i] = answer.Item{Index: i, ID: in[i].id, Image: in[i].name}
 	}
-	u := &intake{s, t, in, o, s.batcher.queueOf(o.output)}
+	u := &intake{Server: s, ticket: t, in: in, o: o, queue: s.batcher.queueOf(o.output)}
 	if err := u.embed(); err != nil {
 		return t, err
 	}
@@ -80,23 +80,40 @@ type intake struct {
 	in    []input
 	o     options
 	queue *queue
+
+	followers []follower // guarded by ticket.mu while images are prepared
 }
 
 // embed prepares the images, hands each to the batcher as soon as it is
-// prepared, and waits for them all. A request that is to fail at a bad image
-// does not wait.
+// prepared, and waits for them all, and for other requests that have the same
+// images. A request that is to fail at a bad image does not wait.
 func (u *intake) embed() error {
 	u.begin()
 	u.prepareAll()
-	if u.o.failFast && u.bad.Load() > 0 {
-		u.fail(errAbandoned)
-		return nil
+	for {
+		if u.stops() {
+			u.fail(errAbandoned)
+			return nil
+		}
+		if err := u.wait(); err != nil {
+			return err
+		}
+		if err := u.failure(); err != nil || len(u.followers) == 0 {
+			return err
+		}
+		again, err := u.follow()
+		if err != nil {
+			return err
+		}
+		u.begin()
+		for _, i := range again {
+			u.prepare(i)
+		}
 	}
-	if err := u.wait(); err != nil {
-		return err
-	}
-	return u.failure()
 }
+
+// stops reports whether a bad image has made the request fail.
+func (u *intake) stops() bool { return u.o.failFast && u.bad.Load() > 0 }
 
 // prepareAll prepares the images in order, as many at once as there are cores.
 func (u *intake) prepareAll() {
@@ -106,7 +123,7 @@ func (u *intake) prepareAll() {
 	}
 	var next atomic.Int64
 	work := func() {
-		for !(u.o.failFast && u.bad.Load() > 0) {
+		for !u.stops() {
 			i := int(next.Add(1)) - 1
 			if i >= len(u.in) {
 				return
@@ -122,9 +139,13 @@ func (u *intake) prepareAll() {
 	helpers.Wait()
 }
 
-// prepare prepares image i and queues it. A bad image becomes its item's error;
-// what is not the image's fault fails the request.
+// prepare prepares image i and queues it, unless its embedding is known. A bad
+// image becomes its item's error; what is not the image's fault fails the
+// request.
 func (u *intake) prepare(i int) {
+	if u.recall(i) {
+		return
+	}
 	f := u.frames.get()
 	err := u.decode(f, i)
 	if err == nil {
@@ -134,6 +155,9 @@ func (u *intake) prepare(i int) {
 	}
 	f.free()
 	fault, err := imageFault(u.ctx, err)
+	if flight := u.items[i].flight; flight != nil {
+		flight.land(nil, fault, err)
+	}
 	if err != nil {
 		u.fail(err)
 		return

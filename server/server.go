@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"vith/server/cache"
 )
 
 // A Server serves one Engine. Its methods are safe for concurrent use.
@@ -39,6 +41,7 @@ type Server struct {
 	frames    *framePool
 	tickets   *ticketPool
 	batcher   *batcher
+	memory    *memory // nil: no cache
 	ready     readiness
 	started   time.Time
 
@@ -67,6 +70,13 @@ func New(e Engine, c Config) (*Server, error) {
 		frames:    newFramePool(info.InBytes),
 		ready:     readiness{probing: make(chan struct{}, 1)},
 		started:   time.Now(),
+	}
+	if c.CacheBytes > 0 || c.CacheDir != "" {
+		kept, err := cache.New(c.CacheBytes, c.CacheDir, c.Logger)
+		if err != nil {
+			return nil, fmt.Errorf("server: %w", err)
+		}
+		s.memory = newMemory(kept, info, c.Variant)
 	}
 	s.tickets = newTicketPool(&s.admission)
 	s.metrics = newMetrics(s)
@@ -100,13 +110,17 @@ func (s *Server) Serve(ln net.Listener) error {
 // the listeners are closed. When ctx ends first, what is still running is
 // cancelled and ctx's error returned.
 func (s *Server) Shutdown(ctx context.Context) error {
-	defer s.batcher.close()
-	defer s.stopWork()
 	drained := s.gate.close(ctx)
 	if drained != nil {
 		s.stopWork()
 	}
-	return errors.Join(drained, s.http.ShutdownWithContext(ctx))
+	err := errors.Join(drained, s.http.ShutdownWithContext(ctx))
+	s.stopWork()
+	s.batcher.close()
+	if s.memory != nil {
+		s.memory.cache.Close()
+	}
+	return err
 }
 
 // fasthttpLog passes fasthttp's own complaints, which are about connections,

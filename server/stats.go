@@ -7,6 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/valyala/fasthttp"
+
+	"vith/server/cache"
 )
 
 // describeStats answers GET /api/stats: the main figures of GET /metrics for
@@ -37,6 +39,7 @@ func (s *Server) describeStats(r *request) error {
 		Inflight      inflight               `json:"inflight"`
 		Images        map[imageResult]uint64 `json:"images"`
 		Batches       batches                `json:"batches"`
+		Cache         *cache.Stats           `json:"cache,omitempty"` // absent: no cache
 		Latency       durations              `json:"latency_ms"`
 	}{
 		UptimeSeconds: time.Since(s.started).Seconds(),
@@ -49,6 +52,10 @@ func (s *Server) describeStats(r *request) error {
 		Latency: durations{
 			merge(m.request).summary(), merge(m.queue).summary(), merge(m.preprocess).summary(), merge(m.computed).summary(),
 		},
+	}
+	if s.memory != nil {
+		kept := s.memory.cache.Stats()
+		stats.Cache = &kept
 	}
 	for result, c := range m.images {
 		stats.Images[result] = count(c)

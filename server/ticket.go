@@ -43,6 +43,7 @@ type item struct {
 	ticket *ticket
 	frame  *frame
 	out    []float32 // where the embedding goes; part of ticket.vectors
+	flight *flight   // who else waits for it; nil: nobody can
 	queued time.Time
 	again  bool // it was in a batch that failed
 }
@@ -132,6 +133,9 @@ func (t *ticket) wait() error {
 func (it *item) finish(err error) {
 	t := it.ticket
 	it.frame.free()
+	if it.flight != nil {
+		it.flight.land(it.out, nil, err)
+	}
 	if err != nil {
 		t.fail(err)
 	}

@@ -13,9 +13,9 @@ func (a *Answer) RawSize() int { return 4 * len(a.Data) * a.size() }
 // WriteRaw writes the embeddings as little-endian float32, one image after the
 // other in the order of Data. The row of an image with an error is NaN.
 func (a *Answer) WriteRaw(w io.Writer) error {
-	s := stream{w: w, b: make([]byte, 0, 2*flushAt)}
-	a.rows(&s)
-	return s.flush()
+	s := newStream(w)
+	a.rows(s)
+	return s.close()
 }
 
 // WriteNPY writes what WriteRaw writes as a NumPy file: version 1.0, '<f4',
@@ -25,9 +25,10 @@ func (a *Answer) WriteRaw(w io.Writer) error {
 func (a *Answer) WriteNPY(w io.Writer) error {
 	shape := make([]int, 0, 3)
 	shape = append(append(shape, len(a.Data)), a.Shape...)
-	s := stream{w: w, b: AppendNPYHeader(make([]byte, 0, 2*flushAt), "<f4", shape)}
-	a.rows(&s)
-	return s.flush()
+	s := newStream(w)
+	s.b = AppendNPYHeader(s.b, "<f4", shape)
+	a.rows(s)
+	return s.close()
 }
 
 func (a *Answer) rows(s *stream) {

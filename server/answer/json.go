@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -15,8 +16,8 @@ const flushAt = 16 << 10
 
 // WriteJSON writes the answer as one JSON object, without a final newline.
 func (a *Answer) WriteJSON(w io.Writer) error {
-	b := make([]byte, 0, 2*flushAt)
-	b = append(b, '{')
+	s := newStream(w)
+	b := append(s.b, '{')
 	b = appendStringField(b, "model", a.Model)
 	b = append(b, ',')
 	b = appendStringField(b, "model_digest", a.ModelDigest)
@@ -37,12 +38,12 @@ func (a *Answer) WriteJSON(w io.Writer) error {
 	}
 	b = append(b, `,"data":[`...)
 
-	s := stream{w: w, b: b}
+	s.b = b
 	for i := range a.Data {
 		if i > 0 {
 			s.b = append(s.b, ',')
 		}
-		a.item(&s, &a.Data[i])
+		a.item(s, &a.Data[i])
 	}
 	s.b = append(s.b, ']')
 	if t := a.Timing; t != nil {
@@ -57,17 +58,17 @@ func (a *Answer) WriteJSON(w io.Writer) error {
 		s.b = append(s.b, '}')
 	}
 	s.b = append(s.b, '}')
-	return s.flush()
+	return s.close()
 }
 
 // WriteJSONLines writes each element of Data as one line of JSON.
 func (a *Answer) WriteJSONLines(w io.Writer) error {
-	s := stream{w: w, b: make([]byte, 0, 2*flushAt)}
+	s := newStream(w)
 	for i := range a.Data {
-		a.item(&s, &a.Data[i])
+		a.item(s, &a.Data[i])
 		s.b = append(s.b, '\n')
 	}
-	return s.flush()
+	return s.close()
 }
 
 func (a *Answer) item(s *stream, it *Item) {
@@ -143,6 +144,22 @@ type stream struct {
 	w   io.Writer
 	b   []byte
 	err error
+}
+
+var streams = sync.Pool{New: func() any { return &stream{b: make([]byte, 0, 2*flushAt)} }}
+
+func newStream(w io.Writer) *stream {
+	s := streams.Get().(*stream)
+	s.w, s.b, s.err = w, s.b[:0], nil
+	return s
+}
+
+// close writes what is left and gives the stream back.
+func (s *stream) close() error {
+	err := s.flush()
+	s.w = nil
+	streams.Put(s)
+	return err
 }
 
 func (s *stream) flush() error {

@@ -11,7 +11,8 @@ import (
 //
 // Source: OpenAI API reference, "The embedding object".
 func (a *Answer) WriteOpenAI(w io.Writer) error {
-	s := stream{w: w, b: append(make([]byte, 0, 2*flushAt), `{"object":"list","data":[`...)}
+	s := newStream(w)
+	s.b = append(s.b, `{"object":"list","data":[`...)
 	for i := range a.Data {
 		if i > 0 {
 			s.b = append(s.b, ',')
@@ -25,5 +26,5 @@ func (a *Answer) WriteOpenAI(w io.Writer) error {
 	s.b = append(s.b, "],"...)
 	s.b = appendStringField(s.b, "model", a.Model)
 	s.b = append(s.b, `,"usage":{"prompt_tokens":0,"total_tokens":0}}`...)
-	return s.flush()
+	return s.close()
 }
