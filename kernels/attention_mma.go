@@ -60,7 +60,7 @@ func newAttentionMMA(sizes attentionSizes) attentionMMA {
 	switch {
 	case a.dim <= 80:
 		a.tiles, a.step = 2, 64
-	case a.dim <= 104:
+	case a.dim <= 88, a.dim <= 104 && a.dtype == tensor.F16: // at 104 columns bf16 would spill for some numbers of keys
 		a.tiles, a.step = 2, 32
 	case a.dim <= 128:
 		a.tiles, a.step = 1, 64
