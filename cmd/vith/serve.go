@@ -22,6 +22,8 @@ type serveFlags struct {
 	keys                             cli.StringSlice
 	clientBatch, queue, body, pixels int
 	queueDelay                       time.Duration
+	cacheSize                        int
+	cacheDir                         string
 	requestTimeout, exitTimeout      time.Duration
 	later                            []*laterFlag
 }
@@ -67,14 +69,14 @@ func (s *serveFlags) flags() []cli.Flag {
 		newFlag(&s.clientBatch, "max-client-batch-size", "256", "`N` most images in one request", between(1, 1<<20)),
 		newFlag(&s.body, "max-body-size", "64MiB", "`SIZE` largest request", size),
 		newFlag(&s.pixels, "max-image-pixels", "89478485", "`N` largest image, width x height", between(1, math.MaxInt32)),
+		newFlag(&s.cacheSize, "cache-size", "0", "`SIZE` memory for vectors of images that come again", zeroOr(size)),
+		newFlag(&s.cacheDir, "cache-dir", "", "`FOLDER` those vectors are kept here as well, over restarts", text),
 		newFlag(&s.requestTimeout, "request-timeout", "30s", "`TIME` longest work on a request", duration),
 		newFlag(&s.exitTimeout, "exit-timeout", "30s", "`TIME` longest wait for requests under way when stopping", duration),
 		newFlag(&s.pidFile, "pid-file", "", "`FILE` for vith stop; default vith-PORT.pid in $XDG_RUNTIME_DIR or /tmp", text),
 	}
 	list = append(list, s.modelFlags.flags()...)
 	for _, f := range []struct{ name, only, usage string }{
-		{"cache-size", "0", "`SIZE` cache of vectors"},
-		{"cache-dir", "", "`FOLDER` cache of vectors"},
 		{"url-fetch", "off", "`RULE` images named by URL"},
 		{"callbacks", "off", "`RULE` callbacks of jobs"},
 		{"callback-secret", "", "`KEY` signs callbacks"},
@@ -135,6 +137,7 @@ func (s *serveFlags) run(c *cli.Context) error {
 	srv, err := server.New(engine, server.Config{
 		ModelName: s.name, Output: s.output, Normalize: s.normalize,
 		MaxClientBatchSize: s.clientBatch, MaxQueueSize: s.queue, MaxQueueDelay: s.queueDelay, MaxBodySize: s.body, MaxImagePixels: s.pixels,
+		CacheBytes: s.cacheSize, CacheDir: s.cacheDir, Variant: fmt.Sprintf("%+v gelu %s", model.Config(), s.gelu),
 		RequestTimeout: s.requestTimeout, APIKeys: keys, Version: buildVersion(), Logger: log,
 	})
 	if err != nil {
