@@ -65,12 +65,28 @@ fuzz:
 	for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 	echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
-# Write generated files again: the assembly of the CPU backend.
+# Write generated files again: the assembly of the CPU, and the PTX of the largest cases.
 golden:
 	$(GO) generate ./...
+	$(GO) test ./kernels -run Golden -update
 
 bench:
 	$(GO) test -run '^$$' -bench . ./kernels/host/... ./vit/... ./loader
 
-gpu-kit release:
+# What tests and measures vith on a GPU machine, without Go there: copy the folder, run its script. Built on Debian 12 it
+# runs with glibc 2.36 and later.
+KIT ?= build/gpu-kit
+strip := -trimpath -ldflags "-s -w"
+gpu-kit:
+	rm -rf "$(KIT)"
+	mkdir -p "$(KIT)/testdata/images"
+	$(CUDA) $(GO) build -tags "$(TAGS)" $(strip) -o "$(KIT)/vith" ./cmd/vith
+	$(CUDA) $(GO) build -tags "$(TAGS)" $(strip) -o "$(KIT)/kit" ./bench/gpukit
+	$(CUDA) $(GO) test -c -tags "$(TAGS)" $(strip) -o "$(KIT)/device.test" ./bench/gpukit/device
+	cp bench/gpukit/run bench/peers/torch_vit.py "$(KIT)"
+	cp -r vit/testdata/images/photos "$(KIT)/testdata/images"
+	cp -r vit/testdata/embeddings "$(KIT)/testdata"
+	@du -sm "$(KIT)"; test $$(du -sm "$(KIT)" | cut -f1) -lt 40 || { echo "the kit is larger than 40 MB" >&2; exit 1; }
+
+release:
 	@echo "make $@: not available in this version" >&2; exit 1
