@@ -17,7 +17,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -45,7 +44,7 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == "report" {
 		return report(args[1])
 	}
-	var known = map[string]struct {
+	known := map[string]struct {
 		least int
 		run   func(context.Context, device.Device, []string) error
 	}{"environment": {0, environment}, "sweep": {4, sweep}, "graphs": {3, graphs}, "calls": {2, calls}, "answer": {3, answer}}
@@ -83,7 +82,7 @@ type speed struct {
 	Precision string `json:"precision"`
 	Batch     int    `json:"batch"`
 	Timing
-	Roof float64 `json:"of_roof,omitempty"` // part of roof
+	Roof float64 `json:"of_h200_roof,omitempty"` // part of roof
 }
 
 // roof is how many images a second ViT-H-14 could do at fp16 on an H200, were it only its products and traffic.
@@ -132,7 +131,8 @@ func sweep(ctx context.Context, d device.Device, args []string) error {
 		return err
 	}
 	defer e.Close()
-	if err := show("load", loaded{name(e), precision, e.MaxBatch(), time.Since(began).Seconds(), e.Backend().Memory().Weights, e.Backend().Memory().Arena}); err != nil {
+	m := e.Backend().Memory()
+	if err := show("load", loaded{name(e), precision, e.MaxBatch(), time.Since(began).Seconds(), m.Weights, m.Arena}); err != nil {
 		return err
 	}
 	for _, batch := range slices.Sorted(slices.Values(batches)) {
@@ -201,8 +201,8 @@ func answer(ctx context.Context, d device.Device, args []string) error {
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		var batch int
 		var seconds float64
-		if n, err := fmt.Sscan(lines.Text(), &batch, &seconds); n != 2 || batch < 1 || batch > most {
-			return fmt.Errorf("asked for %q, not for a batch of 1 to %d and seconds: %w", lines.Text(), most, errors.Join(err, io.ErrUnexpectedEOF))
+		if n, _ := fmt.Sscan(lines.Text(), &batch, &seconds); n != 2 || batch < 1 || batch > most {
+			return fmt.Errorf("asked for %q, not for a batch of 1 to %d and seconds", lines.Text(), most)
 		}
 		t, err := measure(ctx, e, batch, time.Duration(seconds*float64(time.Second)))
 		if err != nil {

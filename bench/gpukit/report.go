@@ -83,11 +83,10 @@ func (t *table) add(line []byte) error {
 		if key == "table" {
 			continue
 		}
-		if name := key.(string); true {
-			row[name] = cell(value)
-			if !slices.Contains(t.columns, name) {
-				t.columns = append(t.columns, name)
-			}
+		name := key.(string) // as a key is
+		row[name] = cell(value)
+		if !slices.Contains(t.columns, name) {
+			t.columns = append(t.columns, name)
 		}
 	}
 	t.rows = append(t.rows, row)

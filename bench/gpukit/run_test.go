@@ -19,7 +19,7 @@ func TestRun(t *testing.T) {
 
 	tools := []string{"nvidia-smi", "clocks", "memcheck", "racecheck", "ncu", "transformers", "eager", "compile"}
 	want := map[string][]string{
-		"correct": {"environment", "parity", "recovery", "steps"},
+		"correct": {"environment", "kernels", "parity", "recovery", "steps"},
 		"speed":   {"calls", "environment", "graphs", "load", "steps", "sweep"},
 		"peers":   {"environment", "steps"},
 	}

@@ -203,20 +203,19 @@ def compare(way, path, precision, seconds, batches):
 
 def parity(path, images):
     try:
-        from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
         import transformers
     except ImportError as error:
         print(f"absent: {error}")
         sys.exit(69)
-    weights = read(path)
-    c = configuration(path)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    model = CLIPVisionModelWithProjection(CLIPVisionConfig(**c))
-    missing = model.load_state_dict(weights, strict=False).missing_keys
-    if any("position_ids" not in name for name in missing):
-        sys.exit(f"transformers misses {missing}")
-    model = model.to(TORCH_DEVICE, torch.float32).eval()
     with tempfile.TemporaryDirectory() as folder:
+        os.symlink(os.path.abspath(path), f"{folder}/model.safetensors")
+        with open(f"{folder}/config.json", "w") as f:
+            json.dump({"model_type": "clip_vision_model", **configuration(path)}, f)
+        model, loading = transformers.CLIPVisionModelWithProjection.from_pretrained(folder, output_loading_info=True)
+        if loading["missing_keys"] or loading["unexpected_keys"]:
+            sys.exit(f"transformers reads another tower: {loading}")
+        model = model.to(TORCH_DEVICE, torch.float32).eval()
         crops = []
         for i, image in enumerate(images):
             crop = f"{folder}/{i}.npy"

@@ -74,7 +74,7 @@ func (d Device) Load(model, precision string, c cuda.Options, v vit.Options) (*v
 	}
 	defer checkpoint.Close()
 	config, _ := checkpoint.Config()
-	c.Blas, c.TF32, v.Precision = d.Blas, precision == "tf32", types
+	c.Name, c.Blas, c.TF32, v.Precision = d.Name, d.Blas, precision == "tf32", types
 	backend, err := cuda.Open(d.Driver, d.Ordinal, c)
 	if err != nil {
 		return nil, err

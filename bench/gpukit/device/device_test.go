@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"vith/cuda"
 	"vith/cuda/drivertest"
@@ -46,7 +47,7 @@ func TestDriver(t *testing.T) {
 // in the type of the output, have a contract of their own in TestDriver.
 func TestKernels(t *testing.T) {
 	d := find(t)
-	b, err := cuda.Open(d.Driver, d.Ordinal, cuda.Options{})
+	b, err := cuda.Open(d.Driver, d.Ordinal, cuda.Options{Name: d.Name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,13 @@ func TestKernels(t *testing.T) {
 			k = small(k)
 		}
 		t.Run(k.Name, func(t *testing.T) {
+			began := time.Now()
 			kerneltest.Kernel(t, k, map[string]kernels.Backend{d.Name: b})
+			record(t, "kernels", struct {
+				Kernel  string  `json:"kernel"`
+				Passed  bool    `json:"passed"`
+				Seconds float64 `json:"seconds"`
+			}{k.Name, !t.Failed(), time.Since(began).Seconds()})
 		})
 	}
 }

@@ -45,7 +45,7 @@ type recovery struct {
 func TestFault(t *testing.T) {
 	d := find(t)
 	s := &saboteur{Driver: d.Driver}
-	b, r := adder(t, s)
+	b, r := d.adder(t, s)
 	if err := sum(r); err != nil {
 		t.Fatalf("before the fault: %v", err)
 	}
@@ -66,7 +66,7 @@ func TestFault(t *testing.T) {
 		t.Error(err)
 	}
 	seen.Reopen = "failed"
-	b, r = adder(t, s)
+	b, r = d.adder(t, s)
 	err = sum(r)
 	if seen.Reopen = text(err); err != nil {
 		t.Errorf("opened again: %v", err)
@@ -85,10 +85,10 @@ func text(err error) string {
 
 const terms = 1000
 
-// adder opens a backend, on which it loads a sum.
-func adder(t *testing.T, driver cuda.Driver) (*cuda.Backend, kernels.Runner) {
+// adder opens a backend on a driver, and loads a sum.
+func (d Device) adder(t *testing.T, driver cuda.Driver) (*cuda.Backend, kernels.Runner) {
 	t.Helper()
-	b, err := cuda.Open(driver, find(t).Ordinal, cuda.Options{NoGraphs: true})
+	b, err := cuda.Open(driver, d.Ordinal, cuda.Options{Name: d.Name, NoGraphs: true})
 	if err != nil {
 		t.Fatal(err)
 	}
