@@ -31,9 +31,7 @@ func asset(name, mediaType string) func(*Server, *request) error {
 		h := &r.Response.Header
 		h.Set("ETag", etag)
 		h.Set("Cache-Control", "no-cache")
-		h.Set("Content-Security-Policy", contentSecurityPolicy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
+		setPageHeaders(h)
 		if string(r.Request.Header.Peek("If-None-Match")) == etag {
 			r.SetStatusCode(fasthttp.StatusNotModified)
 			return nil
@@ -42,4 +40,10 @@ func asset(name, mediaType string) func(*Server, *request) error {
 		r.SetBody(body)
 		return nil
 	}
+}
+
+func setPageHeaders(h *fasthttp.ResponseHeader) {
+	h.Set("Content-Security-Policy", contentSecurityPolicy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
 }

@@ -34,8 +34,11 @@ func init() { // a literal would refer to itself through the handler of GET /api
 		{"GET", "/", "the web page", open, asset("index.html", "text/html; charset=utf-8")},
 		{"GET", "/page/style.css", "", open, asset("style.css", "text/css; charset=utf-8")},
 		{"GET", "/page/app.js", "", open, asset("app.js", "text/javascript; charset=utf-8")},
+		{"GET", "/page/docs.js", "", open, asset("docs.js", "text/javascript; charset=utf-8")},
 		{"GET", "/page/icon.svg", "", open, asset("icon.svg", "image/svg+xml")},
 
+		{"GET", "/docs", "the API, with examples to copy", protected, (*Server).document},
+		{"GET", "/openapi.json", "the API as OpenAPI 3.1", protected, (*Server).specify},
 		{"GET", "/api", "model, limits and endpoints", protected, (*Server).describe},
 		{"POST", "/api", "the same as POST /api/embed", protected, (*Server).embed},
 		{"POST", "/api/embed", "images in, vectors out", protected, (*Server).embed},
@@ -57,8 +60,6 @@ func init() { // a literal would refer to itself through the handler of GET /api
 		{"GET", "/api/jobs/{id}", "", protected, unavailable},
 		{"DELETE", "/api/jobs/{id}", "", protected, unavailable},
 		{"GET", "/api/jobs/{id}/result", "", protected, unavailable},
-		{"GET", "/openapi.json", "", protected, unavailable},
-		{"GET", "/docs", "", protected, unavailable},
 	}
 	for i := range routes {
 		rt := &routes[i]
