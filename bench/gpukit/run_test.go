@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestRun builds the kit, without GPU support, and runs all its stages on the emulator. Steps of programs that are not
-// there are recorded as absent.
+// TestRun builds the kit, without GPU support, and runs all its stages on the emulator, where steps of programs that are
+// not there are recorded as absent; then one on a GPU, where steps fail.
 func TestRun(t *testing.T) {
 	kit, out := filepath.Join(t.TempDir(), "kit"), t.TempDir()
 	execute(t, exec.Command("make", "-C", "../..", "gpu-kit", "TAGS=", "KIT="+kit), "MAKEFLAGS=")
@@ -51,6 +51,25 @@ func TestRun(t *testing.T) {
 	entries, err := os.ReadDir(out)
 	if err != nil || len(entries) > 8 {
 		t.Errorf("%d files, %v, want at most 8", len(entries), err)
+	}
+
+	c := exec.Command(filepath.Join(kit, "run"), "correct")
+	c.Env = append(os.Environ(), "VITH_KIT_DEVICE=cuda:0", "OUT="+out)
+	if text, err := c.CombinedOutput(); c.ProcessState.ExitCode() != 1 {
+		t.Errorf("without GPU support: %v\n%s", err, text)
+	}
+	failed := 0
+	for _, row := range results(t, filepath.Join(out, "correct.jsonl"))["steps"] {
+		if row["status"] == "failed" {
+			failed++
+		}
+	}
+	if failed < 5 {
+		t.Errorf("without GPU support, %d steps failed", failed)
+	}
+	log, err := os.ReadFile(filepath.Join(out, "correct.log"))
+	if err != nil || !strings.Contains(string(log), "built without GPU support") {
+		t.Errorf("the log does not say why: %v\n%s", err, log)
 	}
 }
 

@@ -9,7 +9,7 @@
 For each batch size vith and PyTorch take turns, twice each, and the better of a program's two counts. PyTorch is given
 normalised pixels that lie on the GPU; vith is given bytes in host memory and returns vectors there.
 
-`parity` compares vith in every precision with transformers' CLIPVisionModelWithProjection in fp32.
+`parity` compares the plain modules, and vith in every precision, with transformers' CLIPVisionModelWithProjection in fp32.
 
 The programs kit and vith are those of the working folder. Measurements are lines of JSON, on standard output and in the
 file that VITH_KIT_RESULTS names. Exits with 69 where a library is missing.
@@ -225,16 +225,28 @@ def parity(path, images):
         with torch.inference_mode():
             inputs = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32)).to(TORCH_DEVICE)
             want = model(pixel_values=inputs).image_embeds.double().cpu().numpy()
+            plain = load(path, torch.float32)[0](inputs).double().cpu().numpy()
+        deviate("plain modules", "fp32", plain, want, transformers.__version__)
         for precision in ("fp32", "tf32", "fp16", "bf16"):
             vectors = f"{folder}/{precision}.npy"
             with open(vectors, "wb") as f:
-                subprocess.check_call(["./vith", "embed", "--model", path, "--device", DEVICE,
-                                       "--precision", precision, "--output", "projected", "--format", "npy", *images], stdout=f)
-            got = np.load(vectors).astype(np.float64)
-            cosine = (got * want).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(want, axis=1)
-            relative = np.linalg.norm(got - want, axis=1) / np.linalg.norm(want, axis=1)
-            show("transformers", version=transformers.__version__, precision=precision, images=len(images),
-                 one_minus_cosine=float(1 - cosine.min()), relative_l2=float(relative.max()))
+                subprocess.check_call(["./vith", "embed", "--model", path, "--device", DEVICE, "--precision", precision,
+                                       "--output", "projected", "--format", "npy", *images], stdout=f)
+            deviate("vith", precision, np.load(vectors).astype(np.float64), want, transformers.__version__)
+
+
+# The worst 1 - cosine of a vector in each precision.
+BOUNDS = {"fp32": 1e-8, "tf32": 1e-5, "fp16": 1e-5, "bf16": 2e-3}
+
+
+def deviate(program, precision, got, want, version):
+    """Records how far vectors are from those of transformers, and fails beyond the bound."""
+    cosine = (got * want).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(want, axis=1)
+    relative = np.linalg.norm(got - want, axis=1) / np.linalg.norm(want, axis=1)
+    show("transformers", version=version, program=program, precision=precision, images=len(want),
+         one_minus_cosine=float(1 - cosine.min()), relative_l2=float(relative.max()))
+    if not 1 - cosine.min() <= BOUNDS[precision]:
+        sys.exit(f"{program} in {precision} gives other vectors than transformers")
 
 
 def main(arguments):
