@@ -23,6 +23,8 @@ type Config struct {
 	ComputeTimeout     time.Duration // for one batch, before its device is given up; default twice RequestTimeout
 	ReadTimeout        time.Duration // for the header, and for a body to start; default 30s
 
+	FetchURLs bool // whether images are fetched from public addresses for clients
+
 	CacheBytes int    // memory for embeddings by image; 0: none
 	CacheDir   string // folder for them, which survives restarts; "": none
 	Variant    string // what else makes vectors differ than Info says; part of their key in the cache

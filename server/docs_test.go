@@ -163,9 +163,9 @@ func TestAnswersMatchSpecification(t *testing.T) {
 	k.check("POST", path, c.do("POST", path, picture(t, 2)).want(503))
 	c.server.ready.last.Store(0)
 	k.check("GET", "/health", c.get("/health").want(503))
-	e.onEmbed = func(ctx context.Context, _ int) error { <-ctx.Done(); return nil }
-	k.check("POST", path, c.do("POST", path, picture(t, 3)).want(504))
 	e.onEmbed = nil
+	e.onPrepare = func(ctx context.Context, _ []byte) error { <-ctx.Done(); return ctx.Err() }
+	k.check("POST", path, c.do("POST", path, picture(t, 3)).want(504))
 	e.onPrepare = func(context.Context, []byte) error { panic("no") }
 	k.check("POST", path, c.do("POST", path, picture(t, 4)).want(500))
 	c.server.admission.images.Add(1024)

@@ -16,6 +16,7 @@ type input struct {
 	id   string // the client's name for it
 	name string // file name
 	data []byte // encoded image
+	url  string // where it is, if it is not here
 	err  *answer.Error
 }
 
@@ -66,26 +67,31 @@ func tooManyImages(limit int) *apiError {
 	return tooLarge("too_many_images", "the request has more than %d images (--max-client-batch-size); send several requests", limit)
 }
 
-// decodeText returns the image in a data URI, in bare base64 or at a URL.
-func decodeText(text []byte) ([]byte, *answer.Error) {
+// textInput returns the image in a data URI, in bare base64 or at a URL, which is
+// still to be fetched.
+func textInput(text []byte) (in input) {
 	scheme, rest, ok := bytes.Cut(text, []byte(":"))
 	if ok {
 		switch strings.ToLower(string(scheme[:min(len(scheme), 8)])) {
 		case "data":
 			header, payload, ok := bytes.Cut(rest, []byte(","))
 			if !ok || !strings.HasSuffix(strings.ToLower(string(header)), ";base64") {
-				return nil, &answer.Error{Code: "invalid_data_uri", Message: "the data URI is not of the form data:TYPE;base64,DATA"}
+				in.err = &answer.Error{Code: "invalid_data_uri", Message: "the data URI is not of the form data:TYPE;base64,DATA"}
+				return in
 			}
 			text = payload
 		case "http", "https":
-			return nil, &answer.Error{Code: "url_fetch_off", Message: "this server does not fetch URLs; send the image itself"}
+			in.url = string(text)
+			return in
 		}
 	}
 	data, err := decodeBase64(text)
 	if err != nil {
-		return nil, &answer.Error{Code: "invalid_base64", Message: fmt.Sprintf("the image is not base64: %v", err)}
+		in.err = &answer.Error{Code: "invalid_base64", Message: fmt.Sprintf("the image is not base64: %v", err)}
+		return in
 	}
-	return data, nil
+	in.data = data
+	return in
 }
 
 // decodeBase64 decodes either alphabet of RFC 4648, padded or not, with or

@@ -136,6 +136,7 @@ func (p *jsonParser) image(name string) (in input, err error) {
 		if err != nil {
 			return in, malformedJSON(err)
 		}
+		return textInput(text), nil
 	case '{':
 		var object struct {
 			ID   string          `json:"id"`
@@ -147,15 +148,14 @@ func (p *jsonParser) image(name string) (in input, err error) {
 		if len(object.Data) == 0 || object.Data[0] != '"' {
 			return in, invalidValue(name+".data", "must be a string")
 		}
-		in.id = object.ID
 		if text, err = unquote(object.Data); err != nil {
 			return in, malformedJSON(err)
 		}
-	default:
-		return in, invalidValue(name, `must be a string or {"id":...,"data":...}`)
+		in = textInput(text)
+		in.id = object.ID
+		return in, nil
 	}
-	in.data, in.err = decodeText(text)
-	return in, nil
+	return in, invalidValue(name, `must be a string or {"id":...,"data":...}`)
 }
 
 // unquote returns the text of a JSON string, in place where nothing is escaped,

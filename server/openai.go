@@ -96,15 +96,13 @@ func (p *jsonParser) openaiInput(limit int) ([]input, error) {
 
 // openaiImage reads a data URI or URL. Clients of this API are used to send
 // text, which is not taken for base64.
-func openaiImage(text []byte) (in input) {
+func openaiImage(text []byte) input {
 	scheme, _, _ := bytes.Cut(text[:min(len(text), 8)], []byte(":"))
 	switch strings.ToLower(string(scheme)) {
 	case "data", "http", "https":
-		in.data, in.err = decodeText(text)
-	default:
-		in.err = &answer.Error{Code: "not_an_image", Message: "the input is text; this model takes images, as data:image/jpeg;base64,..."}
+		return textInput(text)
 	}
-	return in
+	return input{err: &answer.Error{Code: "not_an_image", Message: "the input is text; this model takes images, as data:image/jpeg;base64,..."}}
 }
 
 // listModels answers GET /v1/models.

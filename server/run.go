@@ -46,6 +46,9 @@ func (s *Server) run(r *request, in []input, o options, shape []int) (t *ticket,
 	for i := range in {
 		t.results[i] = answer.Item{Index: i, ID: in[i].id, Image: in[i].name}
 	}
+	if err := s.fetchAll(ctx, r, in); err != nil {
+		return t, err
+	}
 	u := &intake{Server: s, ticket: t, in: in, o: o, queue: s.batcher.queueOf(o.output)}
 	if err := u.embed(); err != nil {
 		return t, err

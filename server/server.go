@@ -23,6 +23,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"vith/server/cache"
+	"vith/server/fetch"
 )
 
 // A Server serves one Engine. Its methods are safe for concurrent use.
@@ -41,7 +42,9 @@ type Server struct {
 	frames    *framePool
 	tickets   *ticketPool
 	batcher   *batcher
-	memory    *memory // nil: no cache
+	memory    *memory        // nil: no cache
+	fetcher   *fetch.Fetcher // nil: URLs are not fetched
+	fetches   chan struct{}  // a place for each URL being fetched, over all requests
 	ready     readiness
 	started   time.Time
 
@@ -68,6 +71,7 @@ func New(e Engine, c Config) (*Server, error) {
 		admission: admission{maxImages: int64(c.MaxQueueSize), maxBytes: int64(c.MaxInflightBytes)},
 		slots:     make(chan struct{}, runtime.GOMAXPROCS(0)),
 		frames:    newFramePool(info.InBytes),
+		fetches:   make(chan struct{}, fetchesOfServer),
 		ready:     readiness{probing: make(chan struct{}, 1)},
 		started:   time.Now(),
 	}
@@ -77,6 +81,9 @@ func New(e Engine, c Config) (*Server, error) {
 			return nil, fmt.Errorf("server: %w", err)
 		}
 		s.memory = newMemory(kept, info, c.Variant)
+	}
+	if c.FetchURLs {
+		s.fetcher = fetch.New()
 	}
 	s.tickets = newTicketPool(&s.admission)
 	s.metrics = newMetrics(s)
