@@ -23,7 +23,7 @@ type serveFlags struct {
 	clientBatch, queue, body, pixels int
 	queueDelay                       time.Duration
 	cacheSize                        int
-	cacheDir                         string
+	cacheDir, urlFetch               string
 	requestTimeout, exitTimeout      time.Duration
 	later                            []*laterFlag
 }
@@ -71,13 +71,13 @@ func (s *serveFlags) flags() []cli.Flag {
 		newFlag(&s.pixels, "max-image-pixels", "89478485", "`N` largest image, width x height", between(1, math.MaxInt32)),
 		newFlag(&s.cacheSize, "cache-size", "0", "`SIZE` memory for vectors of images that come again", zeroOr(size)),
 		newFlag(&s.cacheDir, "cache-dir", "", "`FOLDER` those vectors are kept here as well, over restarts", text),
+		newFlag(&s.urlFetch, "url-fetch", "off", "`RULE` fetch images named by URL: off, or public for public addresses", oneOf("off", "public")),
 		newFlag(&s.requestTimeout, "request-timeout", "30s", "`TIME` longest work on a request", duration),
 		newFlag(&s.exitTimeout, "exit-timeout", "30s", "`TIME` longest wait for requests under way when stopping", duration),
 		newFlag(&s.pidFile, "pid-file", "", "`FILE` for vith stop; default vith-PORT.pid in $XDG_RUNTIME_DIR or /tmp", text),
 	}
 	list = append(list, s.modelFlags.flags()...)
 	for _, f := range []struct{ name, only, usage string }{
-		{"url-fetch", "off", "`RULE` images named by URL"},
 		{"callbacks", "off", "`RULE` callbacks of jobs"},
 		{"callback-secret", "", "`KEY` signs callbacks"},
 		{"queue", "embedded", "`QUEUE` jobs wait here"},
@@ -137,7 +137,7 @@ func (s *serveFlags) run(c *cli.Context) error {
 	srv, err := server.New(engine, server.Config{
 		ModelName: s.name, Output: s.output, Normalize: s.normalize,
 		MaxClientBatchSize: s.clientBatch, MaxQueueSize: s.queue, MaxQueueDelay: s.queueDelay, MaxBodySize: s.body, MaxImagePixels: s.pixels,
-		CacheBytes: s.cacheSize, CacheDir: s.cacheDir, Variant: fmt.Sprintf("%+v gelu %s", model.Config(), s.gelu),
+		CacheBytes: s.cacheSize, CacheDir: s.cacheDir, FetchURLs: s.urlFetch == "public", Variant: fmt.Sprintf("%+v gelu %s", model.Config(), s.gelu),
 		RequestTimeout: s.requestTimeout, APIKeys: keys, Version: buildVersion(), Logger: log,
 	})
 	if err != nil {

@@ -67,7 +67,7 @@ func TestErrors(t *testing.T) {
 		{args: []string{"serve", "--model", tiny, "now"}, code: 2, want: []string{"too many arguments"}},
 		{args: []string{"serve", "--model", tiny, "--max-body-size", "64X"}, code: 2, want: []string{"-max-body-size", `"64X"`, "64MiB"}},
 		{args: []string{"serve", "--model", tiny, "--request-timeout", "0s"}, code: 2, want: []string{"-request-timeout", "30s"}},
-		{args: []string{"serve", "--model", tiny, "--url-fetch", "public"}, code: 3, want: []string{"--url-fetch is not available"}},
+		{args: []string{"serve", "--model", tiny, "--callbacks", "public"}, code: 3, want: []string{"--callbacks is not available"}},
 		{args: []string{"serve", "--model", tiny, "--job-ttl", "1h"}, code: 3, want: []string{"--job-ttl is not available"}},
 		{args: []string{"stop", "--addr", "7860"}, code: 2, want: []string{"--addr 7860", ":PORT"}},
 		{args: []string{"bulk", "--in", "photos"}, code: 3, want: []string{"bulk", "not available"}},
