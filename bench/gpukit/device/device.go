@@ -5,7 +5,9 @@ package device
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,21 +54,34 @@ func Find() (Device, error) {
 	return d, err
 }
 
-// Precisions are those of the kit, by the names that --precision of vith has for them.
-var Precisions = []string{"fp16", "bf16", "tf32", "fp32"}
-
-var types = map[string]kernels.Precision{
-	"fp16": {Activation: tensor.F16, Stream: tensor.F32},
-	"bf16": {Activation: tensor.BF16, Stream: tensor.F32},
-	"tf32": kernels.FP32,
-	"fp32": kernels.FP32,
+// A mode is a way to compute.
+type mode struct {
+	types kernels.Precision
+	tf32  bool
+	own   bool // products by the project's own kernels
 }
+
+// modes are by the names that --precision of vith has for them; "-own" is without cublasLt.
+var modes = map[string]mode{
+	"fp16":     {types: fp16},
+	"bf16":     {types: bf16},
+	"tf32":     {types: kernels.FP32, tf32: true},
+	"fp32":     {types: kernels.FP32},
+	"fp16-own": {types: fp16, own: true},
+	"bf16-own": {types: bf16, own: true},
+	"fp32-own": {types: kernels.FP32, own: true},
+}
+
+var (
+	fp16 = kernels.Precision{Activation: tensor.F16, Stream: tensor.F32}
+	bf16 = kernels.Precision{Activation: tensor.BF16, Stream: tensor.F32}
+)
 
 // Load makes an engine of a checkpoint, a file or synth:CONFIG/SEED, on the device.
 func (d Device) Load(model, precision string, c cuda.Options, v vit.Options) (*vit.Engine, error) {
-	types, ok := types[precision]
+	m, ok := modes[precision]
 	if !ok {
-		return nil, fmt.Errorf("precision %q: must be one of %s", precision, strings.Join(Precisions, ", "))
+		return nil, fmt.Errorf("precision %q: must be one of %s", precision, strings.Join(slices.Sorted(maps.Keys(modes)), ", "))
 	}
 	checkpoint, err := loader.OpenModel(model)
 	if err != nil {
@@ -74,7 +89,10 @@ func (d Device) Load(model, precision string, c cuda.Options, v vit.Options) (*v
 	}
 	defer checkpoint.Close()
 	config, _ := checkpoint.Config()
-	c.Name, c.Blas, c.TF32, v.Precision = d.Name, d.Blas, precision == "tf32", types
+	c.Name, c.TF32, v.Precision = d.Name, m.tf32, m.types
+	if !m.own {
+		c.Blas = d.Blas
+	}
 	backend, err := cuda.Open(d.Driver, d.Ordinal, c)
 	if err != nil {
 		return nil, err
