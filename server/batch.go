@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,7 +35,8 @@ type batcher struct {
 	delay    time.Duration
 	patience time.Duration
 	metrics  *metrics
-	alive    func() // called when a batch has succeeded
+	health   func(ok bool) // told of batches that succeeded or failed
+	log      *slog.Logger
 
 	ctx      context.Context // ends what the engine does
 	perImage atomic.Int64    // recent compute time of an image, in nanoseconds
@@ -75,11 +77,11 @@ type worker struct {
 // newBatcher returns a batcher with a worker for each call that the engine's
 // devices can take at once.
 // They live until close, and ctx ends what the engine does.
-func newBatcher(ctx context.Context, e Engine, c Config, m *metrics, alive func()) *batcher {
+func newBatcher(ctx context.Context, e Engine, c Config, m *metrics, health func(ok bool)) *batcher {
 	info := e.Info()
 	b := &batcher{
 		engine: e, inBytes: info.InBytes, maxBatch: info.MaxBatch,
-		delay: c.MaxQueueDelay, patience: c.ComputeTimeout, metrics: m, alive: alive,
+		delay: c.MaxQueueDelay, patience: c.ComputeTimeout, metrics: m, health: health, log: c.Logger,
 		ctx: ctx, workers: max(1, info.Parallel) * max(1, len(e.Devices())),
 	}
 	b.wake.L = &b.mu
@@ -308,6 +310,7 @@ func (b *batcher) run(w *worker, why flush) {
 	w.queue = nil
 	b.mu.Unlock()
 	if given {
+		b.log.Info("a batch that was given up has come back", "output", q.output, "images", n, "took", ended.Sub(w.began), "error", err)
 		return
 	}
 	took := ended.Sub(w.began)
@@ -329,6 +332,10 @@ func (b *batcher) call(ctx context.Context, output string, n int, in []byte, out
 // nothing, and would be stored all the same.
 func (b *batcher) deliver(w *worker, q *queue, err error, ended time.Time) {
 	n, good := len(w.items), false
+	if err != nil {
+		b.health(false)
+		b.log.Warn("a batch failed; its images are tried once more, each alone", "output", q.output, "images", n, "error", err)
+	}
 	var failed []*item
 	for i, it := range w.items {
 		row := w.out[i*q.size : (i+1)*q.size]
@@ -344,7 +351,7 @@ func (b *batcher) deliver(w *worker, q *queue, err error, ended time.Time) {
 			copy(it.out, row)
 			if !good {
 				good = true
-				b.alive()
+				b.health(true)
 			}
 			it.ticket.noteBatch(n, waited, w.began, ended)
 			b.metrics.noteQueued(waited)
@@ -404,6 +411,8 @@ func (b *batcher) giveUp(w *worker) {
 	}
 	b.mu.Unlock()
 	cancel()
+	b.health(false)
+	b.log.Error("a batch does not come back and is given up", "output", q.output, "images", len(items), "after", b.patience)
 
 	finishAll(waiting, errStuck)
 	var again []*item

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -94,10 +95,11 @@ func newBench(t *testing.T, e *tagEngine, c Config) *bench {
 	if c.ComputeTimeout == 0 {
 		c.ComputeTimeout = time.Hour
 	}
+	c.Logger = slog.New(slog.DiscardHandler)
 	s := &Server{engine: e, info: e.Info()}
 	b := &bench{
 		T: t, engine: e, frames: newFramePool(1), start: time.Now(),
-		batcher: newBatcher(context.Background(), e, c, newMetrics(s), func() {}),
+		batcher: newBatcher(context.Background(), e, c, newMetrics(s), func(bool) {}),
 	}
 	b.tickets = newTicketPool(&b.admission)
 	return b

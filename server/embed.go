@@ -70,7 +70,7 @@ func (s *Server) answer(t *ticket, o options, shape []int) *answer.Answer {
 // setHeaders says what the images went through.
 func (s *Server) setHeaders(r *request, t *ticket, timing answer.Timing) {
 	h := &r.Response.Header
-	h.Set("x-vith-batch-size", strconv.Itoa(t.batch))
+	h.Set("x-vith-batch-size", strconv.Itoa(t.largestBatch()))
 	h.Set("x-vith-model-digest", s.info.ModelDigest)
 	h.Set("x-vith-preprocessing", s.info.Preprocessing)
 	h.Set("x-queue-time", millis(timing.Queue))

@@ -27,7 +27,15 @@ type readiness struct {
 	probing chan struct{} // holds one element while a probe runs
 }
 
-func (rd *readiness) succeeded() { rd.last.Store(time.Now().UnixNano()) }
+// note notes that a forward pass has succeeded or failed. After a failure nothing
+// but another pass proves that the model answers.
+func (rd *readiness) note(ok bool) {
+	if ok {
+		rd.last.Store(time.Now().UnixNano())
+	} else {
+		rd.last.Store(0)
+	}
+}
 
 func (rd *readiness) recent() bool {
 	return time.Since(time.Unix(0, rd.last.Load())) < readyFor
@@ -39,10 +47,14 @@ func (s *Server) healthLive(r *request) error {
 }
 
 // healthReady answers GET /health/ready. When no forward pass has succeeded
-// lately it makes one; while that one runs, nobody else makes another.
+// lately, or the last one failed, it makes one; while that one runs, nobody else
+// makes another.
 func (s *Server) healthReady(r *request) error {
 	if s.gate.isClosed() {
 		return errDraining
+	}
+	if s.batcher.allStuck() {
+		return errStuck
 	}
 	if s.ready.recent() {
 		return writeStatus(r, "ready")
@@ -83,7 +95,7 @@ func (s *Server) probe() error {
 			err = fmt.Errorf("value %d of the vector is %v", i, out[i])
 			return
 		}
-		s.ready.succeeded()
+		s.ready.note(true)
 	}()
 	select {
 	case err := <-done:

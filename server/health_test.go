@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestReadiness(t *testing.T) {
@@ -54,4 +55,34 @@ func TestOneProbe(t *testing.T) {
 	if len(e.batches) != 1 {
 		t.Errorf("%d forward passes, want 1", len(e.batches))
 	}
+}
+
+// TestReadinessAfterFaults has a model that has answered a moment ago, and then
+// fails or hangs.
+func TestReadinessAfterFaults(t *testing.T) {
+	e := newFakeEngine()
+	c := serve(t, e, Config{ComputeTimeout: 20 * ms})
+	c.get("/health/ready").want(200)
+
+	e.onEmbed = func(context.Context, int) error { return errors.New("device lost") }
+	c.do("POST", "/api/embed", picture(t, 1)).wantError(503, "engine_failed")
+	c.get("/health/ready").wantError(503, "not_ready")
+
+	release := make(chan struct{})
+	e.onEmbed = func(context.Context, int) error { <-release; return nil }
+	r := c.do("POST", "/api/embed", picture(t, 1))
+	r.wantError(503, "engine_stuck")
+	if r.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	c.get("/health/ready").wantError(503, "engine_stuck")
+	c.do("POST", "/api/embed", picture(t, 1)).wantError(503, "engine_stuck")
+	c.get("/health/live").want(200)
+	close(release)
+	for c.server.batcher.allStuck() {
+		time.Sleep(ms)
+	}
+	c.get("/health/ready").want(200)
+	c.do("POST", "/api/embed", picture(t, 1)).want(200)
+	c.wantNothingHeld()
 }

@@ -110,7 +110,7 @@ func (s *Server) logRequest(r *request, total time.Duration, err error) {
 		attrs = append(attrs,
 			slog.Int("images", t.images),
 			slog.Int("bad", int(t.bad.Load())),
-			slog.Int("batch", t.batch),
+			slog.Int("batch", t.largestBatch()),
 			slog.Duration("queue", timing.Queue),
 			slog.Duration("preprocess", timing.Preprocess),
 			slog.Duration("compute", timing.Compute),

@@ -88,7 +88,7 @@ func New(e Engine, c Config) (*Server, error) {
 	s.tickets = newTicketPool(&s.admission)
 	s.metrics = newMetrics(s)
 	s.work, s.stopWork = context.WithCancel(context.Background())
-	s.batcher = newBatcher(s.work, e, c, s.metrics, s.ready.succeeded)
+	s.batcher = newBatcher(s.work, e, c, s.metrics, s.ready.note)
 	s.http = fasthttp.Server{
 		Name:                         "vith",
 		Handler:                      s.handle,

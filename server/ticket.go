@@ -11,7 +11,7 @@ import (
 
 // A ticket is what one request has in the batcher: its images on their way, and
 // the memory for their vectors. It outlives a request that does not wait for its
-// end, and is used again when nobody holds it any more.
+// end; else it is used again when nobody holds it any more.
 type ticket struct {
 	pool   *ticketPool
 	ctx    context.Context // of the request
@@ -26,6 +26,7 @@ type ticket struct {
 	holders atomic.Int32  // the request, and each image in the batcher
 	left    atomic.Int32  // images in the batcher, plus one while more may come
 	done    chan struct{} // has an element when left has become 0 behind wait's back
+	settled bool          // wait has seen left become 0: the batcher does not know the ticket any more
 	failed  atomic.Bool   // err is set
 	bad     atomic.Int32  // images with an error of their own
 
@@ -81,6 +82,7 @@ func (p *ticketPool) get(ctx context.Context, client *conn, n, size int, bytes i
 	t.bad.Store(0)
 	t.holders.Store(1)
 	t.left.Store(0)
+	t.settled = true
 	return t
 }
 
@@ -99,9 +101,8 @@ func (t *ticket) release() {
 		return
 	}
 	t.pool.admission.release(t.images, t.bytes)
-	select {
-	case <-t.done: // for a request that had left
-	default:
+	if !t.settled {
+		return // an image may be about to set left and done
 	}
 	if cap(t.vectors) > keepVectors {
 		t.vectors = nil
@@ -114,18 +115,21 @@ func (t *ticket) release() {
 
 // begin says that images may come; wait, that no more will, and waits for those
 // that came. It returns what ended the ticket's context before them.
-func (t *ticket) begin() { t.left.Add(1) }
+func (t *ticket) begin() {
+	t.settled = false
+	t.left.Add(1)
+}
 
 func (t *ticket) wait() error {
-	if t.left.Add(-1) == 0 {
-		return nil
+	if t.left.Add(-1) > 0 {
+		select {
+		case <-t.done:
+		case <-t.ctx.Done():
+			return t.ctx.Err()
+		}
 	}
-	select {
-	case <-t.done:
-		return nil
-	case <-t.ctx.Done():
-		return t.ctx.Err()
-	}
+	t.settled = true
+	return nil
 }
 
 // finish ends an image's way: err is nil if out has its embedding, else why the
@@ -139,10 +143,10 @@ func (it *item) finish(err error) {
 	if err != nil {
 		t.fail(err)
 	}
+	t.release() // first, so that what a request held is given back when it is answered
 	if t.left.Add(-1) == 0 {
 		t.done <- struct{}{}
 	}
-	t.release()
 }
 
 // fail makes the request fail with the first err that is given.
@@ -197,6 +201,14 @@ func (t *ticket) noteBatch(n int, waited time.Duration, began, ended time.Time) 
 	t.batch = max(t.batch, n)
 	t.waited = max(t.waited, waited)
 	t.computed.add(began, ended)
+}
+
+// largestBatch returns the images of the largest batch so far that had one of the
+// ticket's.
+func (t *ticket) largestBatch() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.batch
 }
 
 // timing returns where the time of a request went that started then.
