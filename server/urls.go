@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"vith/server/answer"
@@ -18,6 +19,9 @@ const (
 // fetchAll gets the images of a request that are given by URL. One that cannot
 // be had gets an error of its own.
 func (s *Server) fetchAll(ctx context.Context, r *request, in []input) error {
+	if !slices.ContainsFunc(in, func(i input) bool { return i.url != "" }) {
+		return nil
+	}
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex // of r.held and first
