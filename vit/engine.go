@@ -129,6 +129,9 @@ func (e *Engine) Backend() kernels.Backend { return e.backend }
 // MaxBatch is the number of images in the largest pass.
 func (e *Engine) MaxBatch() int { return e.buckets[len(e.buckets)-1] }
 
+// Depth is the number of passes that can be in flight: callers of Embed beyond it wait.
+func (e *Engine) Depth() int { return cap(e.passes) }
+
 // InBytes is the size of a prepared image: Image x Image pixels of three samples.
 func (e *Engine) InBytes() int { return 3 * e.config.Image * e.config.Image }
 

@@ -37,6 +37,7 @@ func newEngine(m *open.Model) *engine {
 			Outputs:       m.Outputs,
 			MaxBatch:      m.MaxBatch(),
 			InBytes:       m.InBytes(),
+			Parallel:      m.Depth(),
 		},
 		name: open.CPUName(),
 	}

@@ -71,7 +71,7 @@ func (s *serveFlags) flags() []cli.Flag {
 		newFlag(&s.pixels, "max-image-pixels", "89478485", "`N` largest image, width x height", between(1, math.MaxInt32)),
 		newFlag(&s.cacheSize, "cache-size", "0", "`SIZE` memory for vectors of images that come again", zeroOr(size)),
 		newFlag(&s.cacheDir, "cache-dir", "", "`FOLDER` those vectors are kept here as well, over restarts", text),
-		newFlag(&s.urlFetch, "url-fetch", "off", "`RULE` fetch images named by URL: off, or public for public addresses", oneOf("off", "public")),
+		newFlag(&s.urlFetch, "url-fetch", "off", "`RULE` images named by URL: off, or public addresses", oneOf("off", "public")),
 		newFlag(&s.requestTimeout, "request-timeout", "30s", "`TIME` longest work on a request", duration),
 		newFlag(&s.exitTimeout, "exit-timeout", "30s", "`TIME` longest wait for requests under way when stopping", duration),
 		newFlag(&s.pidFile, "pid-file", "", "`FILE` for vith stop; default vith-PORT.pid in $XDG_RUNTIME_DIR or /tmp", text),
