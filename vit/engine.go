@@ -75,10 +75,7 @@ func NewEngine(c tower.Config, s Source, b kernels.Backend, o Options) (*Engine,
 			o.Progress(done.Add(int64(bytes)), total.Load())
 		}
 	})
-	m := model{c, o.Precision, activations[c.Activation], w}
-	if o.TanhGELU && c.Activation == tower.GELU {
-		m.activation = kernels.GELUTanh
-	}
+	m := newModel(c, o, w)
 	programs := map[Output][]*kernels.Program{}
 	for _, output := range o.Outputs {
 		if _, err := output.Shape(c); err != nil {
@@ -103,12 +100,13 @@ func NewEngine(c tower.Config, s Source, b kernels.Backend, o Options) (*Engine,
 		for _, d := range shape {
 			list.values *= d
 		}
-		for _, p := range programs[output] {
+		list.runners = make([]kernels.Runner, len(programs[output]))
+		for i, p := range slices.Backward(programs[output]) { // the largest first: the arena grows once
 			r, err := b.Load(p)
 			if err != nil {
 				return nil, err
 			}
-			list.runners = append(list.runners, r)
+			list.runners[i] = r
 			depth = min(depth, r.Depth())
 		}
 		e.outputs[output] = list

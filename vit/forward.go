@@ -36,6 +36,14 @@ type model struct {
 	weights    *weights
 }
 
+func newModel(c tower.Config, o Options, w *weights) *model {
+	m := &model{c, o.Precision, activations[c.Activation], w}
+	if o.TanhGELU && c.Activation == tower.GELU {
+		m.activation = kernels.GELUTanh
+	}
+	return m
+}
+
 // program is the forward pass of a batch of images to one output, in float32. Normalize scales the rows of pooled and
 // projected outputs to unit length.
 func (m *model) program(batch int, o Output, normalize bool) *kernels.Program {
@@ -116,15 +124,15 @@ func (m *model) project(p *kernels.Program, x kernels.Buf, i int, t tensor.DType
 	return p.Linear(x, p.Weight(weight), bias, 1, t)
 }
 
-// Program is the forward pass of a tower for a batch of images, lowered for a backend. It can be looked at and counted,
-// and not run: its weights have no source.
-func Program(c tower.Config, o Output, batch int, p kernels.Precision, caps kernels.Caps) (*kernels.Program, error) {
+// Program is the forward pass of a tower for a batch of images as an Engine with these Options runs it, lowered for a
+// backend. It can be looked at and counted, and not run: its weights have no source.
+func Program(c tower.Config, o Options, output Output, batch int, caps kernels.Caps) (*kernels.Program, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("vit: %w", err)
 	}
-	if _, err := o.Shape(c); err != nil {
+	if _, err := output.Shape(c); err != nil {
 		return nil, err
 	}
-	m := model{c, p, activations[c.Activation], newWeights(c, p, nil, nil)}
-	return kernels.Lower(m.program(batch, o, false), caps)
+	m := newModel(c, o, newWeights(c, o.Precision, nil, nil))
+	return kernels.Lower(m.program(batch, output, o.Normalize), caps)
 }

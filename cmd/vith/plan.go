@@ -38,7 +38,7 @@ Examples:
 				return err
 			}
 			plan, err := open.MakePlan(open.Options{
-				Model: m.model, Device: m.device, Precision: m.precision, Activation: m.activation, GELU: m.gelu,
+				Model: m.model, Device: m.device, Precision: m.precision, Activation: m.activation, GELU: m.gelu, Normalize: m.normalize,
 				CPU: os.Getenv("VITH_CPU"), Threads: m.threads, Log: m.logger(),
 			}, vit.Output(m.output), m.batch)
 			if err != nil {

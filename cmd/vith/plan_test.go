@@ -29,6 +29,10 @@ func TestPlan(t *testing.T) {
 			t.Errorf("the plan does not show %q:\n%s", want, r.stdout)
 		}
 	}
+	r = finish(t, command(t, nil, "plan", "--model", "synth:vit-tiny/1", "--device", "emu", "--gelu", "tanh", "--normalize"))
+	if !strings.Contains(r.stdout, "gelu_tanh") || !strings.Contains(r.stdout, "l2norm") {
+		t.Errorf("the plan does not follow --gelu and --normalize:\n%s", r.stdout)
+	}
 	if r := finish(t, command(t, nil, "plan")); r.code != exitUnusable || !strings.Contains(r.stderr, "no model is named") {
 		t.Errorf("without a model: exit %d, %s", r.code, r.stderr)
 	}

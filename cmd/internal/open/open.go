@@ -56,18 +56,11 @@ type Model struct {
 // Load opens the device and loads the model onto it. Errors that are no *UsageError mean that the model or the device
 // cannot be used. When ctx ends, loading stops with its error.
 func Load(ctx context.Context, o Options) (*Model, error) {
-	if err := o.check(); err != nil {
-		return nil, err
-	}
-	checkpoint, err := loader.OpenModel(o.Model)
+	checkpoint, config, err := o.checkpoint()
 	if err != nil {
 		return nil, err
 	}
 	defer checkpoint.Close()
-	config, _ := checkpoint.Config()
-	if o.Activation != "" {
-		config.Activation = tower.Activation(o.Activation)
-	}
 	outputs := o.Outputs
 	if outputs == nil {
 		outputs = vit.Outputs(config)
@@ -109,6 +102,22 @@ func Load(ctx context.Context, o Options) (*Model, error) {
 		Precision:  precision,
 		Preprocess: o.Preprocess,
 	}, nil
+}
+
+// checkpoint opens the model that o names; its configuration has the activation that o asks for.
+func (o Options) checkpoint() (*loader.Checkpoint, tower.Config, error) {
+	if err := o.check(); err != nil {
+		return nil, tower.Config{}, err
+	}
+	checkpoint, err := loader.OpenModel(o.Model)
+	if err != nil {
+		return nil, tower.Config{}, err
+	}
+	config, _ := checkpoint.Config()
+	if o.Activation != "" {
+		config.Activation = tower.Activation(o.Activation)
+	}
+	return checkpoint, config, nil
 }
 
 // A source is a checkpoint whose reads fail once ctx has ended.

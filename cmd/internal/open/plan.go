@@ -2,7 +2,6 @@ package open
 
 import (
 	"vith/kernels"
-	"vith/loader"
 	"vith/vit"
 	"vith/vit/tower"
 )
@@ -18,24 +17,19 @@ type Plan struct {
 
 // MakePlan opens the device, and of the model only its headers.
 func MakePlan(o Options, output vit.Output, batch int) (*Plan, error) {
-	if err := o.check(); err != nil {
-		return nil, err
-	}
-	checkpoint, err := loader.OpenModel(o.Model)
+	checkpoint, config, err := o.checkpoint()
 	if err != nil {
 		return nil, err
 	}
 	defer checkpoint.Close()
-	config, _ := checkpoint.Config()
-	if o.Activation != "" {
-		config.Activation = tower.Activation(o.Activation)
-	}
 	backend, precision, err := o.backend()
 	if err != nil {
 		return nil, err
 	}
 	defer backend.Close()
-	program, err := vit.Program(config, output, batch, types[precision], backend.Caps())
+	program, err := vit.Program(config, vit.Options{
+		Precision: types[precision], TanhGELU: o.GELU == "tanh", Normalize: o.Normalize,
+	}, output, batch, backend.Caps())
 	if err != nil {
 		return nil, err
 	}
