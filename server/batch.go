@@ -85,7 +85,7 @@ func newBatcher(ctx context.Context, e Engine, c Config, m *metrics, health func
 		ctx: ctx, workers: max(1, info.Parallel) * max(1, len(e.Devices())),
 	}
 	b.wake.L = &b.mu
-	b.timer = stoppedTimer(b.wake.Broadcast)
+	b.timer = stoppedTimer(b.delayEnded)
 	for output, shape := range info.Outputs {
 		b.queues = append(b.queues, &queue{output: output, size: size(shape)})
 	}
@@ -104,6 +104,14 @@ func stoppedTimer(f func()) *time.Timer {
 	t := time.AfterFunc(time.Hour, f)
 	t.Stop()
 	return t
+}
+
+// delayEnded wakes the workers when an image has waited long enough. The one
+// that set the timer holds mu until it waits; without the lock it could miss this.
+func (b *batcher) delayEnded() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wake.Broadcast()
 }
 
 // queueOf returns the queue of an output that the model has.

@@ -234,6 +234,22 @@ func TestBatchForming(t *testing.T) {
 	})
 }
 
+// TestDelayEnds has delays that end while a worker is about to wait for their
+// end. One that nobody notices would leave a lone image until the next one comes.
+func TestDelayEnds(t *testing.T) {
+	b := newBench(t, &tagEngine{maxBatch: 4, forget: true}, Config{MaxQueueDelay: time.Microsecond})
+	defer b.close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for i := range 5000 {
+		tk := b.put(ctx, "a", "1")
+		if err := tk.wait(); err != nil {
+			t.Fatalf("image %d: %v", i, err)
+		}
+		tk.release()
+	}
+}
+
 func TestDroppedBeforeCompute(t *testing.T) {
 	e := &tagEngine{maxBatch: 2, embed: func(context.Context, []byte) error { time.Sleep(10 * ms); return nil }}
 	inBubble(t, e, Config{}, func(b *bench) {
