@@ -33,6 +33,7 @@ type stored struct {
 	dtype  safetensors.DType
 	shape  []uint64
 	offset int64 // in the file
+	size   int64 // bytes
 	data   []byte
 }
 
@@ -41,7 +42,17 @@ type stored struct {
 //
 // Source: https://github.com/huggingface/safetensors#format.
 func parse(f file) ([]stored, map[string]string, error) {
-	header, data, err := cut(f)
+	tensors, metadata, err := parseHeader(f, uint64(len(f.data)))
+	for i := range tensors {
+		t := &tensors[i]
+		t.data = f.data[t.offset:][:t.size:t.size]
+	}
+	return tensors, metadata, err
+}
+
+// parseHeader is parse without the data: f holds the header at least, of a file of size bytes.
+func parseHeader(f file, size uint64) ([]stored, map[string]string, error) {
+	header, start, err := cut(f)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -54,17 +65,17 @@ func parse(f file) ([]stored, map[string]string, error) {
 		return nil, nil, foreignOr(f, &Error{File: f.path, Tensor: name, Problem: "the header is not a table of tensors", Err: err,
 			Remedy: "download the file again; if it is not damaged, save it as F32, F16 or BF16"})
 	}
-	tensors, err := layOut(f, data, m.Tensors())
+	tensors, err := layOut(f.path, start, size, m.Tensors())
 	if err != nil {
 		return nil, nil, err
 	}
 	return tensors, m.Metadata(), nil
 }
 
-// cut returns the JSON of the header, without the spaces that pad it, and the data after it.
-func cut(f file) (header, data []byte, err error) {
-	damaged := func(format string, args ...any) ([]byte, []byte, error) {
-		return nil, nil, foreignOr(f, &Error{File: f.path, Problem: fmt.Sprintf(format, args...), Remedy: downloadAgain})
+// cut returns the JSON of the header, without the spaces that pad it, and where the data start after it.
+func cut(f file) (header []byte, start uint64, err error) {
+	damaged := func(format string, args ...any) ([]byte, uint64, error) {
+		return nil, 0, foreignOr(f, &Error{File: f.path, Problem: fmt.Sprintf(format, args...), Remedy: downloadAgain})
 	}
 	if len(f.data) == 0 {
 		return damaged("the file is empty")
@@ -79,7 +90,7 @@ func cut(f file) (header, data []byte, err error) {
 	if n > uint64(len(rest)) {
 		return damaged("the header's length is %d bytes, but only %d follow", n, len(rest))
 	}
-	return bytes.TrimRight(rest[:n], " "), rest[n:], nil
+	return bytes.TrimRight(rest[:n], " "), 8 + n, nil
 }
 
 // vet checks what decoding would pass over or pay dearly for: that no name is repeated, that every tensor is an object of
@@ -208,41 +219,41 @@ func unexpected(err error) error {
 	return err
 }
 
-// layOut checks that the tensors fill the data after the header without gap or overlap, each as large as its shape and
-// type say, and cuts it up.
-func layOut(f file, data []byte, infos map[string]*safetensors.TensorInfo) ([]stored, error) {
+// layOut checks that the tensors fill a file of size bytes from start on without gap or overlap, each as large as its
+// shape and type say.
+func layOut(path string, start, size uint64, infos map[string]*safetensors.TensorInfo) ([]stored, error) {
 	names := slices.SortedFunc(maps.Keys(infos), func(a, b string) int {
 		s, t := infos[a].DataOffsets, infos[b].DataOffsets
 		return cmp.Or(cmp.Compare(s[0], t[0]), cmp.Compare(s[1], t[1]), cmp.Compare(a, b))
 	})
 	tensors := make([]stored, len(names))
-	start, next := uint64(len(f.data)-len(data)), uint64(0)
+	data, next := size-start, uint64(0) // bytes
 	for i, name := range names {
 		t := infos[name]
 		from, to := t.DataOffsets[0], t.DataOffsets[1]
 		damaged := func(format string, args ...any) error {
-			return &Error{File: f.path, Tensor: name, Problem: fmt.Sprintf(format, args...), Remedy: downloadAgain}
+			return &Error{File: path, Tensor: name, Problem: fmt.Sprintf(format, args...), Remedy: downloadAgain}
 		}
-		size, ok := byteSize(t)
+		want, ok := byteSize(t)
 		switch {
 		case !ok:
 			return nil, damaged("shape %v of %s overflows", t.Shape, t.DType)
 		case to < from:
 			return nil, damaged("data_offsets %v run backwards", t.DataOffsets)
-		case to-from != size:
-			return nil, damaged("shape %v of %s takes %d bytes, data_offsets %v hold %d", t.Shape, t.DType, size, t.DataOffsets, to-from)
+		case to-from != want:
+			return nil, damaged("shape %v of %s takes %d bytes, data_offsets %v hold %d", t.Shape, t.DType, want, t.DataOffsets, to-from)
 		case from < next:
 			return nil, damaged("data_offsets %v overlap %q, which ends at %d", t.DataOffsets, names[i-1], next)
 		case from > next:
 			return nil, damaged("data_offsets %v leave a hole of %d bytes before them", t.DataOffsets, from-next)
-		case to > uint64(len(data)):
-			return nil, damaged("its data end at byte %d, the file holds %d bytes of data", to, len(data))
+		case to > data:
+			return nil, damaged("its data end at byte %d, the file holds %d bytes of data", to, data)
 		}
-		tensors[i] = stored{name, f.path, t.DType, t.Shape, int64(start + from), data[from:to:to]}
+		tensors[i] = stored{name: name, file: path, dtype: t.DType, shape: t.Shape, offset: int64(start + from), size: int64(want)}
 		next = to
 	}
-	if next != uint64(len(data)) {
-		return nil, &Error{File: f.path, Problem: fmt.Sprintf("%d bytes follow the last tensor", uint64(len(data))-next), Remedy: downloadAgain}
+	if next != data {
+		return nil, &Error{File: path, Problem: fmt.Sprintf("%d bytes follow the last tensor", data-next), Remedy: downloadAgain}
 	}
 	return tensors, nil
 }

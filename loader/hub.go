@@ -8,54 +8,82 @@ import (
 	"strings"
 )
 
-// HubCache is the folder where the tools of the Hugging Face hub keep repositories: HF_HUB_CACHE, else hub in HF_HOME,
-// else huggingface/hub in XDG_CACHE_HOME or ~/.cache. It need not exist.
+// HubHome is the folder of the tools of the Hugging Face hub: HF_HOME, else huggingface in XDG_CACHE_HOME or ~/.cache.
+// It need not exist.
 //
 // Source: https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables.
+func HubHome() string {
+	if home := os.Getenv("HF_HOME"); home != "" {
+		return home
+	}
+	cache := cmp.Or(os.Getenv("XDG_CACHE_HOME"), filepath.Join(os.Getenv("HOME"), ".cache"))
+	return filepath.Join(cache, "huggingface")
+}
+
+// HubCache is the folder where they keep repositories: HF_HUB_CACHE, else hub in HubHome. It need not exist.
 func HubCache() string {
 	if dir := os.Getenv("HF_HUB_CACHE"); dir != "" {
 		return dir
 	}
-	if home := os.Getenv("HF_HOME"); home != "" {
-		return filepath.Join(home, "hub")
-	}
-	cache := cmp.Or(os.Getenv("XDG_CACHE_HOME"), filepath.Join(os.Getenv("HOME"), ".cache"))
-	return filepath.Join(cache, "huggingface", "hub")
+	return filepath.Join(HubHome(), "hub")
 }
 
-// A hubID names a repository of the hub and a branch, tag or commit of it.
-type hubID struct {
-	org, name, revision string
+// A HubID names a repository of the hub and a branch, tag or commit of it.
+type HubID struct {
+	Org, Name, Revision string
 }
+
+// DefaultRevision is the branch of a repository when none is named.
+const DefaultRevision = "main"
 
 var hubPattern = regexp.MustCompile(`^([\w-][\w.-]*)/([\w-][\w.-]*)(?:@([\w.-][\w./-]*))?$`)
 
-func parseHubID(ref string) (hubID, bool) {
+// ParseHubID splits ORG/NAME[@REVISION].
+func ParseHubID(ref string) (HubID, bool) {
 	m := hubPattern.FindStringSubmatch(ref)
 	if m == nil || m[3] != "" && !filepath.IsLocal(m[3]) {
-		return hubID{}, false
+		return HubID{}, false
 	}
-	return hubID{m[1], m[2], cmp.Or(m[3], "main")}, true
+	return HubID{m[1], m[2], cmp.Or(m[3], DefaultRevision)}, true
 }
 
-// folder returns the snapshot of the repository in the cache: models--ORG--NAME/snapshots/COMMIT, where
-// refs/REVISION holds the COMMIT of a branch or tag.
+// String is ORG/NAME.
+func (id HubID) String() string { return id.Org + "/" + id.Name }
+
+// Folder is the name of the repository's folder in a cache. In it lie
+//
+//	blobs/ETAG                 contents, under the hub's name for them
+//	refs/REVISION              the commit that a branch or tag stands for
+//	snapshots/COMMIT/FILE      links into blobs
+//	vision/COMMIT/             a vision tower that was pulled without the rest of its file
+//
+// of which the last is our own and passed over by the hub's tools.
 //
 // Source: https://huggingface.co/docs/huggingface_hub/guides/manage-cache.
-func (id hubID) folder() (string, error) {
-	repository := filepath.Join(HubCache(), "models--"+id.org+"--"+id.name)
-	commit := id.revision
-	if ref, err := readSmall(filepath.Join(repository, "refs", id.revision), 1<<10); err == nil {
+func (id HubID) Folder() string { return "models--" + id.Org + "--" + id.Name }
+
+// cached returns the folder in the cache with the repository's weights: the snapshot, or where it has none the vision
+// tower alone.
+func (id HubID) cached() (string, error) {
+	repository := filepath.Join(HubCache(), id.Folder())
+	commit := id.Revision
+	if ref, err := readSmall(filepath.Join(repository, "refs", id.Revision), 1<<10); err == nil {
 		commit = strings.TrimSpace(string(ref))
 	}
 	folder := filepath.Join(repository, "snapshots", commit)
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() || !filepath.IsLocal(commit) {
 		pull := "vith weights pull "
-		if id.revision != "main" {
-			pull += "--revision " + id.revision + " "
+		if id.Revision != DefaultRevision {
+			pull += "--revision " + id.Revision + " "
 		}
-		return "", &Error{File: id.org + "/" + id.name, Problem: "no such file or folder, and no revision " + id.revision + " in the hub cache " + HubCache(),
-			Remedy: "run `" + pull + id.org + "/" + id.name + "`, or `--model synth:vit-h-14/1` for a try without weights"}
+		return "", &Error{File: id.String(), Problem: "no such file or folder, and no revision " + id.Revision + " in the hub cache " + HubCache(),
+			Remedy: "run `" + pull + id.String() + "`, or `--model synth:vit-h-14/1` for a try without weights"}
+	}
+	if _, _, err := weightFiles(folder); err != nil {
+		vision := filepath.Join(repository, "vision", commit)
+		if _, _, err := weightFiles(vision); err == nil {
+			return vision, nil
+		}
 	}
 	return folder, nil
 }

@@ -156,7 +156,7 @@ func describe(list []stored, weights map[string]*weight) []TensorInfo {
 		canonical := gives[t.name]
 		slices.Sort(canonical)
 		infos[i] = TensorInfo{Name: t.name, Canonical: canonical, DType: t.dtype.String(), Shape: t.shape,
-			Offset: t.offset, Bytes: int64(len(t.data)), File: t.file}
+			Offset: t.offset, Bytes: t.size, File: t.file}
 	}
 	return infos
 }

@@ -28,17 +28,17 @@ func OpenModel(ref string) (*Checkpoint, error) {
 		return Synthetic(config, seed)
 	}
 	_, err := os.Stat(ref)
-	id, isID := parseHubID(ref)
+	id, isID := ParseHubID(ref)
 	if !isID || !errors.Is(err, fs.ErrNotExist) {
 		return Open(ref)
 	}
-	folder, err := id.folder()
+	folder, err := id.cached()
 	if err != nil {
 		return nil, err
 	}
 	c, err := Open(folder)
 	if err == nil && !isKnown(c.name) {
-		c.name = id.name
+		c.name = id.Name
 	}
 	return c, err
 }
@@ -134,34 +134,54 @@ func weightFiles(dir string) (shards []string, index map[string]string, err erro
 
 func shardFiles(dir string) ([]string, map[string]string, error) {
 	path := filepath.Join(dir, indexName)
+	index, err := readIndex(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	names := map[string]bool{}
+	for _, tensor := range slices.Sorted(maps.Keys(index)) {
+		shard := filepath.Join(dir, index[tensor])
+		if _, err := os.Stat(shard); err != nil {
+			return nil, nil, &Error{File: path, Tensor: tensor, Problem: "its shard " + index[tensor] + " is missing", Remedy: downloadAgain}
+		}
+		names[shard] = true
+	}
+	return slices.Sorted(maps.Keys(names)), index, nil
+}
+
+// Shards returns the base names of the files that an index, model.safetensors.index.json, names, in name order.
+func Shards(path string) ([]string, error) {
+	index, err := readIndex(path)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Compact(slices.Sorted(maps.Values(index))), nil
+}
+
+// readIndex returns the base name of the file that holds each tensor.
+func readIndex(path string) (map[string]string, error) {
 	damaged := func(tensor, problem string, err error) error {
 		return &Error{File: path, Tensor: tensor, Problem: problem, Err: err, Remedy: downloadAgain}
 	}
 	data, err := readSmall(path, maxIndex)
 	if err != nil {
-		return nil, nil, damaged("", "cannot read the index of the shards", cause(err))
+		return nil, damaged("", "cannot read the index of the shards", cause(err))
 	}
 	var index struct {
 		Shards map[string]string `json:"weight_map"`
 	}
 	if err := json.Unmarshal(data, &index); err != nil {
-		return nil, nil, damaged("", "cannot read the index of the shards", err)
+		return nil, damaged("", "cannot read the index of the shards", err)
 	}
 	if len(index.Shards) == 0 {
-		return nil, nil, damaged("", "weight_map is empty", nil)
+		return nil, damaged("", "weight_map is empty", nil)
 	}
-	names := map[string]bool{}
 	for _, tensor := range slices.Sorted(maps.Keys(index.Shards)) {
-		name := index.Shards[tensor]
-		if name != filepath.Base(name) || !filepath.IsLocal(name) {
-			return nil, nil, damaged(tensor, fmt.Sprintf("shard %q is not the name of a file in the folder", name), nil)
+		if name := index.Shards[tensor]; name != filepath.Base(name) || !filepath.IsLocal(name) {
+			return nil, damaged(tensor, fmt.Sprintf("shard %q is not the name of a file in the folder", name), nil)
 		}
-		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
-			return nil, nil, damaged(tensor, "its shard "+name+" is missing", nil)
-		}
-		names[filepath.Join(dir, name)] = true
 	}
-	return slices.Sorted(maps.Keys(names)), index.Shards, nil
+	return index.Shards, nil
 }
 
 // assemble makes a checkpoint of whole files. path is what the user named, dir is where a configuration may be.
