@@ -73,6 +73,11 @@ func TestProgress(t *testing.T) {
 			t.Errorf("vith %q: %q on a terminal, want a bar %q", test.args, seen, test.want)
 		}
 	}
+	t.Setenv("HF_ENDPOINT", startHub(t))
+	t.Setenv("HF_TOKEN", hubToken)
+	if seen := terminal(t, false, "weights", "pull"); !strings.Contains(seen, "pulling CLIP-ViT-H-14") || !strings.Contains(seen, "%") || !strings.Contains(seen, "503") {
+		t.Errorf("vith weights pull: %q on a terminal, want a bar and the reason of the wait", seen)
+	}
 	output(t, synth...) // fails on anything on standard error
 	output(t, embed...)
 }

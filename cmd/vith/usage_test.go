@@ -71,7 +71,13 @@ func TestErrors(t *testing.T) {
 		{args: []string{"serve", "--model", tiny, "--job-ttl", "1h"}, code: 3, want: []string{"--job-ttl is not available"}},
 		{args: []string{"stop", "--addr", "7860"}, code: 2, want: []string{"--addr 7860", ":PORT"}},
 		{args: []string{"bulk", "--in", "photos"}, code: 3, want: []string{"bulk", "not available"}},
-		{args: []string{"weights", "pull", "a/b"}, code: 3, want: []string{"weights pull", "not available"}},
+		{args: []string{"weights", "pull", "tower"}, code: 2, want: []string{`"tower"`, "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"}},
+		{args: []string{"weights", "pull", "a/b", "c/d"}, code: 2, want: []string{"too many arguments", "c/d"}},
+		{args: []string{"weights", "pull", "--file", "pytorch_model.bin", "a/b"}, code: 2, want: []string{"pytorch_model.bin", "pickle"}},
+		{args: []string{"weights", "pull", "--file", "../x.safetensors", "a/b"}, code: 2, want: []string{"../x.safetensors"}},
+		{args: []string{"weights", "pull", "--revision", "../x", "a/b"}, code: 2, want: []string{"--revision ../x"}},
+		{args: []string{"weights", "pull", "--revision", "v2", "a/b@v1"}, code: 2, want: []string{"a/b@v1", "v2"}},
+		{args: []string{"weights", "pull", "a/b"}, env: "HF_ENDPOINT=here", code: 2, want: []string{"HF_ENDPOINT", "https://huggingface.co"}},
 	} {
 		var env []string
 		if test.env != "" {
@@ -90,7 +96,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestUnbuiltCommands(t *testing.T) {
-	for _, name := range []string{"bulk", "bench model", "bench http", "tune", "top", "doctor", "weights pull", "weights verify"} {
+	for _, name := range []string{"bulk", "bench model", "bench http", "tune", "top", "doctor", "weights verify"} {
 		r := vith(t, strings.Fields(name)...)
 		if r.code != 3 || !strings.Contains(r.stderr, name+" is not available in this version") {
 			t.Errorf("vith %s: exit %d, %q", name, r.code, r.stderr)

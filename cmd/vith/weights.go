@@ -14,12 +14,11 @@ import (
 func weightsCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "weights",
-		Usage: "make and inspect checkpoints",
+		Usage: "get, make, inspect and check checkpoints",
 		Subcommands: []*cli.Command{
 			synthCommand(),
 			inspectCommand(),
-			notYet("pull", "download a checkpoint from the Hugging Face hub",
-				": Hugging Face's `hf download ID` puts one where --model ID finds it"),
+			pullCommand(),
 			notYet("verify", "check a checkpoint against reference embeddings", ""),
 		},
 		Action: func(c *cli.Context) error {
