@@ -407,3 +407,39 @@ func TestClosed(t *testing.T) {
 		t.Errorf("the name is %q", b.Name())
 	}
 }
+
+// TestProfile times every call of a pass, and leaves passes as they were.
+func TestProfile(t *testing.T) {
+	b, other := open(t, emu.Options{}, cuda.Options{Blas: emu.NewBlas}), open(t, emu.Options{}, cuda.Options{})
+	towers := newTowers(kernels.FP32)
+	p, err := kernels.Lower(towers.program(2), b.Caps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.Load(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	times, err := b.Profile(r, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(times) != len(p.Calls) {
+		t.Errorf("%d times of %d calls", len(times), len(p.Calls))
+	}
+	for i, d := range times {
+		if d <= 0 {
+			t.Errorf("call %d took %v", i, d)
+		}
+	}
+	in := images(1, 2)
+	if err := tensor.Compare(vectors(pass(t, r, in)), onHost(t, in), tolerance(0x1p-24)); err != nil {
+		t.Error(err)
+	}
+	if _, err := other.Profile(r, 3); err == nil {
+		t.Error("a backend profiled the runner of another")
+	}
+	if _, err := b.Profile(r, 0); err == nil {
+		t.Error("no passes were profiled")
+	}
+}

@@ -197,7 +197,10 @@ func (r *runner) view(b kernels.Buf, s *slot) Ptr {
 }
 
 // issue queues every call of a pass.
-func (r *runner) issue(s *slot) error {
+func (r *runner) issue(s *slot) error { return r.issueEach(s, nil) }
+
+// issueEach queues every call of a pass, and does something after each if after is not nil.
+func (r *runner) issueEach(s *slot, after func(call int) error) error {
 	b := r.backend
 	for i, step := range r.steps {
 		for _, id := range r.lives[i].begin {
@@ -208,6 +211,11 @@ func (r *runner) issue(s *slot) error {
 		}
 		if err := r.issueStep(i, step, s); err != nil {
 			return join(fmt.Errorf("call %d: %w", i, err), r.abandon(i, s))
+		}
+		if after != nil {
+			if err := after(i); err != nil {
+				return join(err, r.abandon(i, s))
+			}
 		}
 		for _, id := range r.lives[i].end {
 			if err := b.dead(r.base(id, s), b.compute); err != nil {

@@ -4,7 +4,7 @@
 //	kit environment                             what there is
 //	kit sweep MODEL PRECISION SECONDS BATCH...  each batch size, for about that long
 //	kit graphs MODEL PRECISION SECONDS          batch 1 with graphs and without
-//	kit calls SECONDS BATCH                     each kind of call of ViT-H-14, at fp16
+//	kit profile MODEL PRECISION PASSES BATCH... each kind of call of a pass
 //	kit answer MODEL PRECISION BATCH            measures what lines of "BATCH SECONDS" ask for, up to that batch
 //	kit report FOLDER                           makes FOLDER/report.md of FOLDER/*.jsonl
 //
@@ -38,7 +38,7 @@ func main() {
 }
 
 var errUsage = errors.New("usage: kit environment | sweep MODEL PRECISION SECONDS BATCH... | graphs MODEL PRECISION SECONDS | " +
-	"calls SECONDS BATCH | answer MODEL PRECISION BATCH | report FOLDER")
+	"profile MODEL PRECISION PASSES BATCH... | answer MODEL PRECISION BATCH | report FOLDER")
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == "report" {
@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string) error {
 	known := map[string]struct {
 		least int
 		run   func(context.Context, device.Device, []string) error
-	}{"environment": {0, environment}, "sweep": {4, sweep}, "graphs": {3, graphs}, "calls": {2, calls}, "answer": {3, answer}}
+	}{"environment": {0, environment}, "sweep": {4, sweep}, "graphs": {3, graphs}, "profile": {4, profile}, "answer": {3, answer}}
 	if len(args) == 0 || known[args[0]].run == nil || len(args)-1 < known[args[0]].least {
 		return errUsage
 	}

@@ -20,7 +20,7 @@ func TestRun(t *testing.T) {
 	tools := []string{"nvidia-smi", "clocks", "memcheck", "racecheck", "ncu", "transformers", "eager", "compile"}
 	want := map[string][]string{
 		"correct": {"environment", "kernels", "parity", "recovery", "steps"},
-		"speed":   {"calls", "environment", "graphs", "load", "steps", "sweep"},
+		"speed":   {"environment", "graphs", "load", "profile", "steps", "sweep"},
 		"peers":   {"environment", "steps"},
 	}
 	page, err := os.ReadFile(filepath.Join(out, "report.md"))

@@ -166,8 +166,7 @@ func testProducts(b *blasBench) {
 	for _, m := range types {
 		for i, p := range products(m) {
 			b.Run(fmt.Sprintf("%v_%v_tf32=%v_%d", m.Type, m.Out, m.TF32, i), func(t *testing.T) {
-				runtime.LockOSThread() // the thread of this part of the test is another one
-				defer runtime.UnlockOSThread()
+				runtime.LockOSThread() // for good: the thread, another one than the test's, ends with its context still current
 				c := *b.bench
 				c.T = t
 				c.must(c.SetCurrent())

@@ -65,13 +65,12 @@ func testHandles(b *bench) {
 	b.must(err)
 	exec, err := b.GraphInstantiate(g)
 	b.must(err)
+	good, live := b.newEvent(true), b.stream // made first: a driver may give a new object the handle of one destroyed
 	b.must(b.StreamDestroy(s))
 	b.must(b.EventDestroy(e))
 	b.must(b.GraphDestroy(g))
 	b.must(b.GraphExecDestroy(exec))
 
-	good := b.newEvent(true)
-	live := b.stream
 	for _, s := range []cuda.Stream{0, s, cuda.Stream(good)} {
 		b.fails(b.MemcpyHtoDAsync(x, h, s), invalidHandle)
 		b.fails(b.MemcpyDtoHAsync(h, x, s), invalidHandle)

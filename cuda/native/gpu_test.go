@@ -28,7 +28,7 @@ func gpu(t *testing.T) cuda.Driver {
 // The contract holds on this machine's GPU and cublasLt.
 func TestGPU(t *testing.T) {
 	t.Cleanup(lt.Unbind)
-	drivertest.Run(t, gpu, drivertest.Options{Blas: openBlas, Recovers: true})
+	drivertest.Run(t, gpu, drivertest.Options{Blas: openBlas})
 }
 
 // NVML knows every device of the driver by its UUID, and sees an allocation.

@@ -59,9 +59,10 @@ type mode struct {
 	types kernels.Precision
 	tf32  bool
 	own   bool // products by the project's own kernels
+	tanh  bool // gelu in its tanh form, which cublasLt has
 }
 
-// modes are by the names that --precision of vith has for them; "-own" is without cublasLt.
+// modes are by the names that --precision of vith has for them; "-own" is without cublasLt, "-tanh" with its GELU.
 var modes = map[string]mode{
 	"fp16":     {types: fp16},
 	"bf16":     {types: bf16},
@@ -70,6 +71,9 @@ var modes = map[string]mode{
 	"fp16-own": {types: fp16, own: true},
 	"bf16-own": {types: bf16, own: true},
 	"fp32-own": {types: kernels.FP32, own: true},
+
+	"fp16-tanh": {types: fp16, tanh: true},
+	"bf16-tanh": {types: bf16, tanh: true},
 }
 
 var (
@@ -77,30 +81,55 @@ var (
 	bf16 = kernels.Precision{Activation: tensor.BF16, Stream: tensor.F32}
 )
 
+// A Resident is a program on the device.
+type Resident struct {
+	Program *kernels.Program
+	Runner  kernels.Runner
+}
+
+// A keeper is a backend that keeps what is loaded.
+type keeper struct {
+	*cuda.Backend
+	loaded []Resident
+}
+
+func (k *keeper) Load(p *kernels.Program) (kernels.Runner, error) {
+	r, err := k.Backend.Load(p)
+	k.loaded = append(k.loaded, Resident{p, r})
+	return r, err
+}
+
 // Load makes an engine of a checkpoint, a file or synth:CONFIG/SEED, on the device.
 func (d Device) Load(model, precision string, c cuda.Options, v vit.Options) (*vit.Engine, error) {
+	e, _, _, err := d.LoadPrograms(model, precision, c, v)
+	return e, err
+}
+
+// LoadPrograms is Load, and also returns the engine's backend and programs, the largest of each output first.
+func (d Device) LoadPrograms(model, precision string, c cuda.Options, v vit.Options) (*vit.Engine, *cuda.Backend, []Resident, error) {
 	m, ok := modes[precision]
 	if !ok {
-		return nil, fmt.Errorf("precision %q: must be one of %s", precision, strings.Join(slices.Sorted(maps.Keys(modes)), ", "))
+		return nil, nil, nil, fmt.Errorf("precision %q: must be one of %s", precision, strings.Join(slices.Sorted(maps.Keys(modes)), ", "))
 	}
 	checkpoint, err := loader.OpenModel(model)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	defer checkpoint.Close()
 	config, _ := checkpoint.Config()
-	c.Name, c.TF32, v.Precision = d.Name, m.tf32, m.types
+	c.Name, c.TF32, v.Precision, v.TanhGELU = d.Name, m.tf32, m.types, m.tanh
 	if !m.own {
 		c.Blas = d.Blas
 	}
 	backend, err := cuda.Open(d.Driver, d.Ordinal, c)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	engine, err := vit.NewEngine(config, checkpoint, backend, v)
+	k := &keeper{Backend: backend}
+	engine, err := vit.NewEngine(config, checkpoint, k, v)
 	if err != nil {
 		backend.Close()
-		return nil, err
+		return nil, nil, nil, err
 	}
-	return engine, nil
+	return engine, backend, k.loaded, nil
 }

@@ -78,7 +78,7 @@ func (d Device) testTower(t *testing.T, tower, precision string) {
 			}
 		}
 		record(t, "parity", p)
-		bound := bounds[strings.TrimSuffix(precision, "-own")]
+		bound := bounds[strings.TrimSuffix(strings.TrimSuffix(precision, "-own"), "-tanh")]
 		if bound.cosine > 0 && !(p.Cosine <= bound.cosine) || bound.relative > 0 && !(p.Relative <= bound.relative) {
 			t.Errorf("%+v is beyond %+v", p, bound)
 		}
