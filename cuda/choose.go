@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	candidates = 8 // algorithms of a product that are tried
-	repeats    = 8 // timed runs of each
+	candidates   = 8  // algorithms of a product that are tried
+	repeats      = 8  // timed runs of each
+	distinctRows = 64 // of operands in timed runs: on equal rows a GPU takes less power, and another algorithm may be the fastest
 )
 
 // A choice is the algorithm for a product, if there is one.
@@ -129,10 +130,10 @@ func (t *tuner) tune(p *product) (c choice, err error) {
 	if err := t.enter(ids); err != nil {
 		return choice{}, err
 	}
-	if err := t.fill(ids); err != nil {
-		return choice{}, err
-	}
 	if !b.options.Deterministic && len(list) > 1 {
+		if err := t.fill(ids, distinctRows); err != nil {
+			return choice{}, err
+		}
 		if list, err = t.sort(p, list); err != nil {
 			return choice{}, err
 		}
@@ -193,26 +194,27 @@ func (t *tuner) storages(ids []int) (list []int) {
 
 func (t *tuner) slot() *slot { return &t.backend.all[0] }
 
-// fill gives every row of each buffer the same random values.
-func (t *tuner) fill(ids []int) error {
+// fill gives the rows of each buffer random values, which repeat after so many distinct rows.
+func (t *tuner) fill(ids []int, distinct int) error {
 	for _, id := range ids {
 		info := t.program.Bufs[id]
-		values := make([]float32, info.Pitch)
+		values := make([]float32, info.Pitch*min(distinct, info.Rows))
 		for i := range values {
 			values[i] = float32(t.random.NormFloat64())
 		}
-		pattern := make([]byte, info.Pitch*info.Type.Size())
+		pattern := make([]byte, len(values)*info.Type.Size())
 		encode(pattern, info.Type, values)
+		row := info.Pitch * info.Type.Size()
 		for r := 0; r < info.Rows; {
 			buffer, err := t.staging.take()
 			if err != nil {
 				return err
 			}
-			rows := min(info.Rows-r, len(buffer)/len(pattern))
-			for i := range rows {
-				copy(buffer[i*len(pattern):], pattern)
+			rows := min(info.Rows-r, len(buffer)/row)
+			for n := 0; n < rows*row; {
+				n += copy(buffer[n:rows*row], pattern[(r*row+n)%len(pattern):])
 			}
-			if err := t.staging.upload(t.base(id, t.slot())+Ptr(r*len(pattern)), rows*len(pattern), t.backend.compute); err != nil {
+			if err := t.staging.upload(t.base(id, t.slot())+Ptr(r*row), rows*row, t.backend.compute); err != nil {
 				return err
 			}
 			r += rows
@@ -280,7 +282,7 @@ func (t *tuner) like(p *product) (list []*product) {
 
 // even tells whether all rows of a product of equal rows are equal.
 func (t *tuner) even(p *product, a Algorithm, ids []int) (bool, error) {
-	if err := t.fill(ids); err != nil {
+	if err := t.fill(ids, 1); err != nil {
 		return false, err
 	}
 	if err := p.issue(t.runner, a, t.slot()); err != nil {

@@ -62,7 +62,8 @@ type mode struct {
 	tanh  bool // gelu in its tanh form, which cublasLt has
 }
 
-// modes are by the names that --precision of vith has for them; "-own" is without cublasLt, "-tanh" with its GELU.
+// modes are by the names that --precision of vith has for them; "-own" is without cublasLt, "-tanh" with its GELU,
+// "-residual" with a residual stream of the same type.
 var modes = map[string]mode{
 	"fp16":     {types: fp16},
 	"bf16":     {types: bf16},
@@ -74,6 +75,8 @@ var modes = map[string]mode{
 
 	"fp16-tanh": {types: fp16, tanh: true},
 	"bf16-tanh": {types: bf16, tanh: true},
+
+	"fp16-residual": {types: kernels.Precision{Activation: tensor.F16, Stream: tensor.F16}},
 }
 
 var (

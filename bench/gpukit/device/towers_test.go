@@ -78,7 +78,8 @@ func (d Device) testTower(t *testing.T, tower, precision string) {
 			}
 		}
 		record(t, "parity", p)
-		bound := bounds[strings.TrimSuffix(strings.TrimSuffix(precision, "-own"), "-tanh")]
+		format, _, _ := strings.Cut(precision, "-")
+		bound := bounds[format]
 		if bound.cosine > 0 && !(p.Cosine <= bound.cosine) || bound.relative > 0 && !(p.Relative <= bound.relative) {
 			t.Errorf("%+v is beyond %+v", p, bound)
 		}
