@@ -39,6 +39,7 @@ type Checkpoint struct {
 	synthetic string // CONFIG/SEED, or ""
 	weights   map[string]*weight
 	tensors   []TensorInfo
+	faults    []*Error // of tensors that are missing, extra or not what the tower has; none once it is handed out
 }
 
 // A file is the whole content of a safetensors file.
@@ -158,21 +159,26 @@ func (c *Checkpoint) ReadRows(name string, dst []float32, row0, rows int) error 
 	})
 }
 
-func (w *weight) notFinite(name string, i int, value float32) error {
+// index is where element i lies, a number for each dimension.
+func (w *weight) index(i int) []int {
 	index := make([]int, len(w.shape))
 	for d := len(w.shape) - 1; d >= 0; d-- {
 		index[d], i = i%w.shape[d], i/w.shape[d]
 	}
+	return index
+}
+
+func (w *weight) notFinite(name string, i int, value float32) error {
 	what := "infinite"
 	if math.IsNaN(float64(value)) {
 		what = "NaN"
 	}
-	problem := fmt.Sprintf("element %v is %s", index, what)
+	problem := fmt.Sprintf("element %v is %s", w.index(i), what)
 	if w.tensor != name {
 		problem += " (read as " + name + ")"
 	}
 	return &Error{File: w.file, Tensor: w.tensor, Problem: problem,
-		Remedy: "compare the file's sha256 with its publisher's and download it again; if they agree, the training failed"}
+		Remedy: compareSum}
 }
 
 // reading runs f, which reads the bytes of a file.

@@ -197,7 +197,7 @@ func plainTower(vision []byte) error {
 // inferConfig reads the tower's dimensions off its weights. Shapes do not show heads and activation: those are the
 // known tower's.
 func inferConfig(m *match) (*tower.Config, error) {
-	dims := func(name string, rank int) ([]int, error) {
+	dims := func(name string, rank int) ([]int, *Error) {
 		s, err := m.shape(name)
 		if err == nil && len(s) != rank {
 			err = m.fault(name, fmt.Sprintf("has %d dimensions, a CLIP tower's has %d", len(s), rank))
@@ -208,7 +208,7 @@ func inferConfig(m *match) (*tower.Config, error) {
 	patch, err2 := dims(tower.PatchEmbedding, 4)
 	position, err3 := dims(tower.PositionEmbedding, 2)
 	fc1, err4 := dims(tower.Layer(0, "mlp.fc1.weight"), 2)
-	for _, err := range []error{err1, err2, err3, err4} {
+	for _, err := range []*Error{err1, err2, err3, err4} {
 		if err != nil {
 			return nil, err
 		}

@@ -36,5 +36,6 @@ func (e *Error) Unwrap() error { return e.Err }
 // Remedies that several problems share.
 const (
 	downloadAgain = "the file is damaged or incomplete: download it again"
+	compareSum    = "compare the file's sha256 with its publisher's and download it again; if they agree, the training or a conversion failed"
 	pullOrSynth   = "name a .safetensors file or a folder with one, pull one with `vith weights pull`, or try `--model synth:vit-h-14/1`"
 )

@@ -34,17 +34,22 @@ func findTower(path string, tensors map[string]*stored) (*match, error) {
 func (m *match) has(canonical string) bool { return m.stored[m.spell(canonical).tensor] != nil }
 
 // fault is an error about the stored tensor that gives a weight.
-func (m *match) fault(canonical, problem string) error {
-	e := &Error{File: m.path, Tensor: m.spell(canonical).tensor, Problem: problem,
+func (m *match) fault(canonical, problem string) *Error {
+	return m.about(m.spell(canonical).tensor, problem)
+}
+
+// about is an error about a tensor, as the file spells it.
+func (m *match) about(name, problem string) *Error {
+	e := &Error{File: m.path, Tensor: name, Problem: problem,
 		Remedy: "check that the weights and the configuration belong together and that the tower is CLIP's ViT"}
-	if t := m.stored[e.Tensor]; t != nil {
+	if t := m.stored[name]; t != nil {
 		e.File = t.file
 	}
 	return e
 }
 
 // shape returns the shape of a weight in the tower's orientation.
-func (m *match) shape(canonical string) ([]int, error) {
+func (m *match) shape(canonical string) ([]int, *Error) {
 	s := m.spell(canonical)
 	t := m.stored[s.tensor]
 	if t == nil {
@@ -70,7 +75,7 @@ func (m *match) shape(canonical string) ([]int, error) {
 }
 
 // weight returns a weight of the tower, whose configuration came from source.
-func (m *match) weight(want tower.Tensor, source string) (*weight, error) {
+func (m *match) weight(want tower.Tensor, source string) (*weight, *Error) {
 	shape, err := m.shape(want.Name)
 	if err != nil {
 		return nil, err
@@ -97,24 +102,26 @@ func (m *match) weight(want tower.Tensor, source string) (*weight, error) {
 	return w, nil
 }
 
-// weights returns the weights of the tower by name. Tensors that belong to the tower but not to its list would change
-// what it computes, so they are an error.
-func (m *match) weights(c tower.Config, source string) (map[string]*weight, error) {
-	weights, used := map[string]*weight{}, map[string]bool{}
+// weights returns the weights of the tower by name, and what is wrong with those that it lacks. Tensors that belong to
+// the tower but not to its list would change what it computes, so they are faults.
+func (m *match) weights(c tower.Config, source string) (weights map[string]*weight, faults []*Error) {
+	weights = map[string]*weight{}
+	used := map[string]bool{}
 	for _, t := range c.Tensors() {
-		w, err := m.weight(t, source)
-		if err != nil {
-			return nil, err
+		used[m.spell(t.Name).tensor] = true
+		w, fault := m.weight(t, source)
+		if fault != nil {
+			faults = append(faults, fault)
+			continue
 		}
-		weights[t.Name], used[w.tensor] = w, true
+		weights[t.Name] = w
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.stored)) {
 		if m.owns(name) && !used[name] {
-			return nil, &Error{File: m.stored[name].file, Tensor: name, Problem: fmt.Sprintf("is no weight of a CLIP ViT of %d layers (from %s)", c.Layers, source),
-				Remedy: "check that the weights and the configuration belong together and that the tower is CLIP's ViT"}
+			faults = append(faults, m.about(name, fmt.Sprintf("is no weight of a CLIP ViT of %d layers (from %s)", c.Layers, source)))
 		}
 	}
-	return weights, nil
+	return weights, faults
 }
 
 // straight values lie in memory as they are wanted.

@@ -16,7 +16,22 @@ import (
 
 // OpenModel opens what a user names: synth:CONFIG/SEED, a path as Open takes it, or ORG/NAME[@REVISION] of the
 // Hugging Face hub, if it is in the cache.
-func OpenModel(ref string) (*Checkpoint, error) {
+func OpenModel(ref string) (*Checkpoint, error) { return sound(openModel(ref)) }
+
+// sound passes on a checkpoint that has no faults.
+func sound(c *Checkpoint, err error) (*Checkpoint, error) {
+	if err == nil && len(c.faults) > 0 {
+		err = c.faults[0]
+		c.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// openModel is OpenModel of a checkpoint that may have faults.
+func openModel(ref string) (*Checkpoint, error) {
 	if ref == "" {
 		return nil, &Error{File: "--model", Problem: "no model is named", Remedy: pullOrSynth}
 	}
@@ -30,13 +45,13 @@ func OpenModel(ref string) (*Checkpoint, error) {
 	_, err := os.Stat(ref)
 	id, isID := ParseHubID(ref)
 	if !isID || !errors.Is(err, fs.ErrNotExist) {
-		return Open(ref)
+		return openPath(ref)
 	}
 	folder, err := id.cached()
 	if err != nil {
 		return nil, err
 	}
-	c, err := Open(folder)
+	c, err := openPath(folder)
 	if err == nil && !isKnown(c.name) {
 		c.name = id.Name
 	}
@@ -46,7 +61,9 @@ func OpenModel(ref string) (*Checkpoint, error) {
 // Open opens a safetensors file, or a folder with model.safetensors, model.safetensors.index.json and its shards,
 // open_clip_model.safetensors, or a single file of another name ending in .safetensors. The configuration is looked
 // for beside the weights.
-func Open(path string) (*Checkpoint, error) {
+func Open(path string) (*Checkpoint, error) { return sound(openPath(path)) }
+
+func openPath(path string) (*Checkpoint, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, &Error{File: path, Problem: "cannot open the weights", Err: cause(err), Remedy: pullOrSynth}
@@ -218,9 +235,7 @@ func assemble(path, dir string, files []file, index map[string]string) (*Checkpo
 	if c.config, c.source, err = findConfig(dir, metadata, m); err != nil {
 		return nil, err
 	}
-	if c.weights, err = m.weights(c.config, c.source); err != nil {
-		return nil, err
-	}
+	c.weights, c.faults = m.weights(c.config, c.source)
 	c.tensors = describe(list, c.weights)
 	c.name = defaultName(path, c)
 	return c, nil
