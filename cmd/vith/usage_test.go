@@ -71,6 +71,10 @@ func TestErrors(t *testing.T) {
 		{args: []string{"serve", "--model", tiny, "--job-ttl", "1h"}, code: 3, want: []string{"--job-ttl is not available"}},
 		{args: []string{"stop", "--addr", "7860"}, code: 2, want: []string{"--addr 7860", ":PORT"}},
 		{args: []string{"bulk", "--in", "photos"}, code: 3, want: []string{"bulk", "not available"}},
+		{args: []string{"weights", "verify"}, code: 2, want: []string{"too few arguments", "FILE|FOLDER"}},
+		{args: []string{"weights", "verify", "--reference", "x.json", tiny}, code: 2, want: []string{"--reference and --images go together"}},
+		{args: []string{"weights", "verify", "--reference", "none.json", "--images", photos, tiny}, code: 1, want: []string{"none.json"}},
+		{args: []string{"weights", "verify", "none.safetensors"}, code: 1, want: []string{"none.safetensors"}},
 		{args: []string{"weights", "pull", "tower"}, code: 2, want: []string{`"tower"`, "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"}},
 		{args: []string{"weights", "pull", "a/b", "c/d"}, code: 2, want: []string{"too many arguments", "c/d"}},
 		{args: []string{"weights", "pull", "--file", "pytorch_model.bin", "a/b"}, code: 2, want: []string{"pytorch_model.bin", "pickle"}},
@@ -96,7 +100,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestUnbuiltCommands(t *testing.T) {
-	for _, name := range []string{"bulk", "bench model", "bench http", "tune", "top", "doctor", "weights verify"} {
+	for _, name := range []string{"bulk", "bench model", "bench http", "tune", "top", "doctor"} {
 		r := vith(t, strings.Fields(name)...)
 		if r.code != 3 || !strings.Contains(r.stderr, name+" is not available in this version") {
 			t.Errorf("vith %s: exit %d, %q", name, r.code, r.stderr)

@@ -19,7 +19,7 @@ func weightsCommand() *cli.Command {
 			synthCommand(),
 			inspectCommand(),
 			pullCommand(),
-			notYet("verify", "check a checkpoint against reference embeddings", ""),
+			verifyCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
