@@ -5,10 +5,12 @@ import (
 
 	"vith/kernels"
 	"vith/kernels/host/simd"
+	"vith/kernels/tensor"
 )
 
 // A heads is an attention call. A task is one head of one image: its keys and values are packed into panels once, then
 // each tile of query rows computes its scores, their softmax and the weighted sum of values without leaving the cache.
+// bfloat16 operands are widened there, and the result is rounded: everything between is fp32.
 type heads struct {
 	tier                      *simd.Tier
 	q, k, v, y                *operand
@@ -27,7 +29,7 @@ func compileAttention(c *compiler, call *kernels.Call) step {
 		keyPanels: (d[3] + t.NR - 1) / t.NR, valuePanels: (d[4] + t.NR - 1) / t.NR,
 	}
 	h.scorePitch, h.valuePitch = h.keyPanels*t.NR+16, h.valuePanels*t.NR
-	h.scratch = c.need(h.keyPanels*h.dim*t.NR + h.valuePanels*h.keys*t.NR + t.MR*(h.scorePitch+h.valuePitch))
+	h.scratch = c.need(h.keyPanels*h.dim*t.NR + h.valuePanels*h.keys*t.NR + t.MR*(h.scorePitch+h.valuePitch) + max(t.MR, t.NR)*h.dim)
 	return step{tasks: d[0] * d[1], run: h.run}
 }
 
@@ -43,14 +45,16 @@ func (h *heads) run(task, worker int) {
 	values := take(h.valuePanels * h.keys * t.NR) // v in panels [keys][NR]
 	scores := take(t.MR * h.scorePitch)
 	sums := take(t.MR * h.valuePitch)
-	h.pack(keys, values, image*h.keys, col)
+	wide := take(max(t.MR, t.NR) * h.dim) // rows of q or k, if they are bfloat16
+	h.pack(keys, values, wide, image*h.keys, col)
 
 	tiles := (h.queries + t.MR - 1) / t.MR
 	for i := range tiles {
 		lo, hi := span(h.queries, tiles, i)
 		rows, row := hi-lo, image*h.queries+lo
+		q, pitch := h.widen(h.q, row, rows, col, wide)
 		for p := range h.keyPanels {
-			dot(t, rows, h.dim, h.q.f32(row, col), h.q.pitch, &keys[p*h.dim*t.NR], &scores[p*t.NR], h.scorePitch)
+			dot(t, rows, h.dim, q, pitch, &keys[p*h.dim*t.NR], &scores[p*t.NR], h.scorePitch)
 		}
 		var total [len(t.Tile)]float32
 		for r := range rows {
@@ -60,18 +64,44 @@ func (h *heads) run(task, worker int) {
 			dot(t, rows, h.keys, &scores[0], h.scorePitch, &values[p*h.keys*t.NR], &sums[p*t.NR], h.valuePitch)
 		}
 		for r := range rows {
-			t.Scale(h.y.f32(row+r, col), &sums[r*h.valuePitch], h.dim, 1/total[r])
+			sum := &sums[r*h.valuePitch]
+			if h.y.kind == tensor.F32 {
+				t.Scale(h.y.f32(row+r, col), sum, h.dim, 1/total[r])
+			} else {
+				t.Scale(sum, sum, h.dim, 1/total[r])
+			}
+		}
+		if h.y.kind == tensor.BF16 {
+			t.Narrow(h.y.u16(row, col), h.y.pitch, &sums[0], h.valuePitch, rows, h.dim)
 		}
 	}
 }
 
+// widen returns the address and the pitch of one head's columns of some rows of an operand as float32, which are copied
+// to wide if they are not.
+func (h *heads) widen(o *operand, row, rows, col int, wide []float32) (x *float32, pitch int) {
+	if o.kind == tensor.F32 {
+		return o.f32(row, col), o.pitch
+	}
+	h.tier.Widen(&wide[0], h.dim, o.u16(row, col), o.pitch, rows, h.dim)
+	return &wide[0], h.dim
+}
+
 // pack copies the keys and values of one head, which start at row and col. Columns beyond the last key or the head's
 // width hold what was there before: their results are never read.
-func (h *heads) pack(keys, values []float32, row, col int) {
+func (h *heads) pack(keys, values, wide []float32, row, col int) {
 	nr := h.tier.NR
 	for p := range h.keyPanels {
 		n := min(nr, h.keys-p*nr)
-		h.tier.Transpose(&keys[p*h.dim*nr], nr, h.k.f32(row+p*nr, col), h.k.pitch, n, h.dim)
+		k, pitch := h.widen(h.k, row+p*nr, n, col, wide)
+		h.tier.Transpose(&keys[p*h.dim*nr], nr, k, pitch, n, h.dim)
+	}
+	if h.v.kind == tensor.BF16 {
+		for p := range h.valuePanels {
+			n := min(nr, h.dim-p*nr)
+			h.tier.Widen(&values[p*h.keys*nr], nr, h.v.u16(row, col+p*nr), h.v.pitch, h.keys, n)
+		}
+		return
 	}
 	for r := range h.keys {
 		v := unsafe.Slice(h.v.f32(row+r, col), h.dim)

@@ -5,11 +5,13 @@ import (
 
 	"vith/kernels"
 	"vith/kernels/host/simd"
+	"vith/kernels/tensor"
 )
 
 const (
 	// maxK is the longest sum of one call of a tile: a panel of it stays in the second-level cache (160 KiB at 32
-	// columns), and the call below 20 microseconds. Sums are cut there for every size, so results do not depend on it.
+	// columns of float32), and the call below 20 microseconds. Sums are cut there for every size, so results do not
+	// depend on it. It is even: pairs of bfloat16 are not cut.
 	maxK = 1280
 	// blockRows and blockCols bound the result of one task. Its rows of x are read once for each panel, from the
 	// second-level cache.
@@ -17,33 +19,67 @@ const (
 	blockCols = 128
 )
 
-// A product is a gemm call: y = activation(x·wᵀ + bias) + residual, alpha being in the packed weights.
+// A product is a gemm call: y = activation(alpha·x·wᵀ + bias) + residual. In fp32, alpha is in the packed weights. The
+// bfloat16 weights are what the model has, rounded, so that alpha multiplies the sums.
 type product struct {
 	tier           *simd.Tier
 	x, y, residual *operand // residual may be nil
 	w, bias        *operand // w in panels; bias may be nil
+	alpha          float32  // that sums are multiplied by
 	activate       func(x *float32, ld, rows, cols int)
 	m, n, k        int
 	rowBlocks      int // tasks along m
 	colBlocks      int // tasks along n
 	panelsPerBlock int
-	tile           func(worker int) []float32 // one MR x NR tile
+	multiply       func(g *product, rows tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool)
+	widens         bool // x is bfloat16, and multiplied as float32
+	direct         bool // whole panels are summed in y itself
+	widePitch      int  // elements between widened rows of x
+	scratch        func(worker int) (block, wide []float32)
+}
+
+// A tile is some rows of x.
+type tile struct {
+	row, rows int
+	wide      []float32 // the columns that are being multiplied, if the product widens
 }
 
 // compileGEMM splits the result into blocks of about blockRows x blockCols, columns first, so that few threads read
 // the same weights.
 func compileGEMM(c *compiler, call *kernels.Call) step {
-	t := c.backend.tier
+	t, alpha := c.backend.tier, call.Scalars[0]
 	g := &product{
 		tier: t, m: call.Dims[0], n: call.Dims[1], k: call.Dims[2],
-		x: c.operand(call.In[0]), w: c.weight(call.In[1], panels, call.Scalars[0]), bias: c.weight(call.In[2], plain, 1), residual: c.operand(call.In[3]),
-		y: c.operand(call.Out[0]), tile: c.need(t.MR * t.NR),
+		x: c.operand(call.In[0]), bias: c.weight(call.In[2], plain, 1), residual: c.operand(call.In[3]),
+		y: c.operand(call.Out[0]), alpha: 1,
 		activate: activation(t, call.Attrs.Activation),
 	}
+	switch {
+	case g.x.kind == tensor.F32:
+		g.w, g.multiply = c.weight(call.In[1], panels, alpha), (*product).multiplyF32
+	case t.TileBF16[1] != nil:
+		g.w, g.alpha, g.multiply = c.weight(call.In[1], pairs, 1), alpha, (*product).multiplyBF16
+	default:
+		g.w, g.alpha, g.multiply = c.weight(call.In[1], pairs, 1), alpha, (*product).multiplyMixed
+		g.widens = true
+	}
+	g.direct = g.y.kind == tensor.F32 && g.alpha == 1 && (g.residual == nil || g.activate == nil)
 	g.panelsPerBlock = max(1, blockCols/t.NR)
 	all := (g.n + t.NR - 1) / t.NR
 	g.colBlocks = (all + g.panelsPerBlock - 1) / g.panelsPerBlock
 	g.rowBlocks = (g.m + blockRows - 1) / blockRows
+
+	rows := (g.m + g.rowBlocks - 1) / g.rowBlocks
+	block, wide := rows*min(g.panelsPerBlock, all)*t.NR, 0
+	if g.widens {
+		g.widePitch = min(maxK, g.k) + 16
+		wide = rows * g.widePitch
+	}
+	scratch := c.need(block + wide)
+	g.scratch = func(worker int) ([]float32, []float32) {
+		s := scratch(worker)
+		return s[:block], s[block:]
+	}
 	return step{tasks: g.rowBlocks * g.colBlocks, run: g.run}
 }
 
@@ -61,87 +97,115 @@ func activation(t *simd.Tier, a kernels.Activation) func(x *float32, ld, rows, c
 
 func (g *product) run(task, worker int) {
 	row0, row1 := span(g.m, g.rowBlocks, task/g.colBlocks)
-	nr := g.tier.NR
-	panel0 := task % g.colBlocks * g.panelsPerBlock
-	whole := min(panel0+g.panelsPerBlock, g.n/nr) // panels of which y has every column
-	if g.residual == nil || g.activate == nil {
-		g.direct(row0, row1, panel0, whole)
-	} else {
-		whole = panel0
+	nr, rows := g.tier.NR, row1-row0
+	first := task % g.colBlocks * g.panelsPerBlock
+	last := min(first+g.panelsPerBlock, (g.n+nr-1)/nr)
+	block, wide := g.scratch(worker)
+	staged := first // the first panel that is not summed in y
+	if g.direct {
+		staged = max(first, min(last, g.n/nr)) // a panel that reaches beyond the last column
 	}
-	for p := whole; p < min(panel0+g.panelsPerBlock, (g.n+nr-1)/nr); p++ {
-		g.staged(row0, row1, p, g.tile(worker))
-	}
-}
-
-// panel is the address of panel p of the weights, from column k on.
-func (g *product) panel(p, k int) *float32 {
-	return (*float32)(unsafe.Add(*g.w.base, 4*panelAt(g.n, g.k, g.tier.NR, p, k)))
-}
-
-// biasAt is the address of the bias of panel p, or nil.
-func (g *product) biasAt(p int) *float32 {
-	if g.bias == nil {
-		return nil
-	}
-	return g.bias.f32(0, p*g.tier.NR)
-}
-
-// direct computes whole panels in y itself, the residual being in y beforehand.
-func (g *product) direct(row0, row1, panel0, panel1 int) {
-	t, x, y := g.tier, g.x, g.y
-	nr := t.NR
-	if g.residual != nil && panel0 < panel1 && g.residual.f32(0, 0) != y.f32(0, 0) {
-		for r := row0; r < row1; r++ {
-			copy(y.row(r)[panel0*nr:panel1*nr], g.residual.row(r)[panel0*nr:])
+	if first < staged {
+		col, cols := first*nr, (staged-first)*nr
+		if g.residual != nil && g.residual.at(0, 0) != g.y.at(0, 0) {
+			for r := row0; r < row1; r++ {
+				copy(g.y.row(r)[col:][:cols], g.residual.row(r)[col:])
+			}
 		}
+		g.sum(row0, rows, first, staged, g.y.f32(row0, col), g.y.pitch, g.residual != nil, wide)
 	}
-	tiles := (row1 - row0 + t.MR - 1) / t.MR
+	if staged < last {
+		ld := (last - staged) * nr
+		g.sum(row0, rows, staged, last, &block[0], ld, false, wide)
+		g.finish(row0, rows, staged*nr, min(last*nr, g.n)-staged*nr, block, ld)
+	}
+}
+
+// sum computes panels [first, last) of some rows in c, and applies the activation if there is no alpha.
+func (g *product) sum(row0, rows, first, last int, c *float32, ldc int, acc bool, wide []float32) {
+	t := g.tier
+	tiles := (rows + t.MR - 1) / t.MR
 	for k := 0; k < g.k; k += maxK {
 		n := min(maxK, g.k-k)
-		for p := panel0; p < panel1; p++ {
+		if g.widens {
+			t.Widen(&wide[0], g.widePitch, g.x.u16(row0, k), g.x.pitch, rows, n)
+		}
+		for p := first; p < last; p++ {
 			var bias *float32
-			if k == 0 {
-				bias = g.biasAt(p)
+			if k == 0 && g.bias != nil && g.alpha == 1 {
+				bias = g.bias.f32(0, p*t.NR)
 			}
 			for i := range tiles {
-				lo, hi := span(row1-row0, tiles, i)
-				c := y.f32(row0+lo, p*nr)
-				t.Tile[hi-lo](n, x.f32(row0+lo, k), x.pitch, g.panel(p, k), c, y.pitch, bias, k > 0 || g.residual != nil)
-				if g.activate != nil && k+n == g.k {
-					g.activate(c, y.pitch, hi-lo, nr)
+				lo, hi := span(rows, tiles, i)
+				part := tile{row: row0 + lo, rows: hi - lo}
+				if g.widens {
+					part.wide = wide[lo*g.widePitch:]
+				}
+				dst := index(c, lo*ldc+(p-first)*t.NR)
+				g.multiply(g, part, k, n, p, dst, ldc, bias, k > 0 || acc)
+				if g.activate != nil && g.alpha == 1 && k+n == g.k {
+					g.activate(dst, ldc, hi-lo, t.NR)
 				}
 			}
 		}
 	}
 }
 
-// staged computes one panel tile by tile in scratch memory, for panels that reach beyond the last column and for a
-// residual after an activation.
-func (g *product) staged(row0, row1, p int, tile []float32) {
-	t, x, y := g.tier, g.x, g.y
-	nr := t.NR
-	cols := min(nr, g.n-p*nr)
-	tiles := (row1 - row0 + t.MR - 1) / t.MR
-	for i := range tiles {
-		lo, hi := span(row1-row0, tiles, i)
-		bias := g.biasAt(p)
-		for k := 0; k < g.k; k += maxK {
-			t.Tile[hi-lo](min(maxK, g.k-k), x.f32(row0+lo, k), x.pitch, g.panel(p, k), &tile[0], nr, bias, k > 0)
-			bias = nil
+func (g *product) multiplyF32(x tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool) {
+	w := (*float32)(unsafe.Add(*g.w.base, panelAt(panels, g.n, g.k, g.tier.NR, panel, k)))
+	g.tier.Tile[x.rows](n, g.x.f32(x.row, k), g.x.pitch, w, c, ldc, bias, acc)
+}
+
+func (g *product) multiplyBF16(x tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool) {
+	w := (*uint16)(unsafe.Add(*g.w.base, panelAt(pairs, g.n, g.k, g.tier.NR, panel, k)))
+	g.tier.TileBF16[x.rows](n, g.x.u16(x.row, k), g.x.pitch, w, c, ldc, bias, acc)
+}
+
+func (g *product) multiplyMixed(x tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool) {
+	w := (*uint16)(unsafe.Add(*g.w.base, panelAt(pairs, g.n, g.k, g.tier.NR, panel, k)))
+	g.tier.TileMixed[x.rows](n, &x.wide[0], g.widePitch, w, c, ldc, bias, acc)
+}
+
+// finish does what is left to do on sums in scratch memory, which go to columns [col, col+cols) of some rows of y.
+func (g *product) finish(row0, rows, col, cols int, block []float32, ld int) {
+	if g.alpha != 1 {
+		for r := range rows {
+			sums := block[r*ld:][:cols]
+			for i := range sums {
+				sums[i] *= g.alpha
+			}
+			if g.bias != nil {
+				accumulate(sums, g.bias.row(0)[col:])
+			}
 		}
 		if g.activate != nil {
-			g.activate(&tile[0], nr, hi-lo, cols)
+			g.activate(&block[0], ld, rows, cols)
 		}
-		for r := lo; r < hi; r++ {
-			dst, src := y.row(row0 + r)[p*nr:][:cols], tile[(r-lo)*nr:][:cols]
-			if g.residual == nil {
-				copy(dst, src)
+	}
+	if g.residual != nil {
+		for r := range rows {
+			sums := block[r*ld:][:cols]
+			if g.residual.kind == tensor.F32 {
+				accumulate(sums, g.residual.row(row0 + r)[col:])
 				continue
 			}
-			for i, v := range g.residual.row(row0 + r)[p*nr:][:cols] {
-				dst[i] = src[i] + v
+			for i, x := range unsafe.Slice(g.residual.u16(row0+r, col), cols) {
+				sums[i] += tensor.FromBF16(x)
 			}
 		}
+	}
+	if g.y.kind == tensor.BF16 {
+		g.tier.Narrow(g.y.u16(row0, col), g.y.pitch, &block[0], ld, rows, cols)
+		return
+	}
+	for r := range rows {
+		copy(g.y.row(row0 + r)[col:], block[r*ld:][:cols])
+	}
+}
+
+// accumulate adds as many values of x to dst as it has.
+func accumulate(dst, x []float32) {
+	for i, v := range x[:len(dst)] {
+		dst[i] += v
 	}
 }

@@ -36,30 +36,33 @@ func TestKernels(t *testing.T) { kerneltest.Run(t, kernels.All(), backends(t)) }
 
 // tower is a program with every kernel that the CPU implements: a transformer block on images of 20 pixels, in an odd
 // width. Its weights are the same objects in programs of every batch.
-func tower(batch int, weights map[string]*kernels.Weight) *kernels.Program {
+func tower(batch int, weights map[string]*kernels.Weight, t tensor.DType) *kernels.Program {
 	const image, patch, width, hidden, heads = 20, 6, 36, 100, 3
 	const tokens = (image/patch)*(image/patch) + 1
 	p := kernels.NewProgram()
 	weight := func(key string, rows, cols int) *kernels.Weight {
 		if weights[key] == nil {
 			weights[key] = random(key, rows, cols)
+			if rows > 1 && key != "position" {
+				weights[key].Type = t
+			}
 		}
 		return weights[key]
 	}
-	linear := func(x kernels.Buf, key string, n int) kernels.Buf {
-		return p.Linear(x, p.Weight(weight(key+".weight", n, x.Cols)), weight(key+".bias", 1, n), 1, tensor.F32)
+	linear := func(x kernels.Buf, key string, n int, t tensor.DType) kernels.Buf {
+		return p.Linear(x, p.Weight(weight(key+".weight", n, x.Cols)), weight(key+".bias", 1, n), 1, t)
 	}
-	norm := func(x kernels.Buf, key string) kernels.Buf {
-		return p.LayerNorm(x, weight(key+".weight", 1, width), weight(key+".bias", 1, width), 1e-5, tensor.F32)
+	norm := func(x kernels.Buf, key string, t tensor.DType) kernels.Buf {
+		return p.LayerNorm(x, weight(key+".weight", 1, width), weight(key+".bias", 1, width), 1e-5, t)
 	}
-	x := p.Patches(p.Input("pixels", tensor.U8, batch, 3*image*image), tensor.F32, image, patch, 112, [3]float32{123, 117, 104})
+	x := p.Patches(p.Input("pixels", tensor.U8, batch, 3*image*image), t, image, patch, 112, [3]float32{123, 117, 104})
 	x = p.Linear(x, p.Weight(weight("patch.weight", width, 112)), nil, 1./255, tensor.F32)
 	x = p.Embed(x, p.Weight(weight("class", 1, width)), p.Weight(weight("position", tokens, width)), batch)
-	qkv := linear(norm(x, "ln1"), "qkv", 3*width)
+	qkv := linear(norm(x, "ln1", t), "qkv", 3*width, t)
 	y := p.Attention(qkv.Columns(0, width), qkv.Columns(width, width), qkv.Columns(2*width, width), batch, heads, 0.3)
-	x = p.Add(x, linear(y, "out", width))
-	x = p.Add(x, linear(p.Activate(kernels.GELU, linear(norm(x, "ln2"), "fc1", hidden)), "fc2", width))
-	p.Output(p.L2Norm(norm(x.Every(tokens), "post")))
+	x = p.Add(x, linear(y, "out", width, tensor.F32))
+	x = p.Add(x, linear(p.Activate(kernels.GELU, linear(norm(x, "ln2", t), "fc1", hidden, t)), "fc2", width, tensor.F32))
+	p.Output(p.L2Norm(norm(x.Every(tokens), "post", tensor.F32)))
 	return p
 }
 
@@ -109,45 +112,89 @@ func TestSameBits(t *testing.T) {
 		in[i] = byte(r.IntN(256))
 	}
 	for _, tier := range simd.Tiers() {
-		var want []float32
-		for _, threads := range []int{1, 2, 5} {
-			b, err := New(Options{Threads: threads, Tier: tier.Name})
-			if err != nil {
-				t.Fatal(err)
+		for _, kind := range []tensor.DType{tensor.F32, tensor.BF16} {
+			var want []float32
+			for _, threads := range []int{1, 2, 5} {
+				b, err := New(Options{Threads: threads, Tier: tier.Name})
+				if err != nil {
+					t.Fatal(err)
+				}
+				weights := map[string]*kernels.Weight{}
+				for _, batch := range []int{1, 7} {
+					runner := load(t, b, tower(batch, weights, kind))
+					got := make([]float32, images*width)
+					for i := 0; i < images; i += batch {
+						pass(t, runner, in[i*pixels:][:batch*pixels], got[i*width:][:batch*width])
+					}
+					if want == nil {
+						want = got
+					}
+					if !slices.Equal(got, want) {
+						t.Errorf("%s in %v: batch %d on %d threads differs from batch 1 on 1 thread", tier.Name, kind, batch, threads)
+					}
+				}
+				b.Close()
 			}
-			weights := map[string]*kernels.Weight{}
-			for _, batch := range []int{1, 7} {
-				runner := load(t, b, tower(batch, weights))
-				got := make([]float32, images*width)
-				for i := 0; i < images; i += batch {
-					pass(t, runner, in[i*pixels:][:batch*pixels], got[i*width:][:batch*width])
-				}
-				if want == nil {
-					want = got
-				}
-				if !slices.Equal(got, want) {
-					t.Errorf("%s: batch %d on %d threads differs from batch 1 on 1 thread", tier.Name, batch, threads)
+		}
+	}
+}
+
+// TestResultsInBF16 holds products with a bfloat16 result to the same with a float32 result, rounded.
+func TestResultsInBF16(t *testing.T) {
+	for _, d := range [][3]int{{1, 5, 7}, {100, 200, 96}, {3, 40, 1301}} {
+		for _, alpha := range []float32{1, 0.3} {
+			for f := kernels.NoActivation; f <= kernels.QuickGELU; f++ {
+				for name, b := range backends(t) {
+					m, n, k := d[0], d[1], d[2]
+					w, bias := random("w", n, k), random("b", 1, n)
+					w.Type = tensor.BF16
+					product := func(kind tensor.DType) tensor.Matrix {
+						p := kernels.NewProgram()
+						y := p.Linear(p.Input("x", tensor.BF16, m, k), p.Weight(w), bias, alpha, kind)
+						if f != kernels.NoActivation {
+							y = p.Activate(f, y)
+						}
+						p.Output(y)
+						r := load(t, b.(*Backend), p)
+						x, result := tensor.NewMatrix(tensor.BF16, m, k), tensor.NewMatrix(kind, m, n)
+						source := rand.New(rand.NewPCG(3, 4))
+						for i := range m * k {
+							x.Set(i/k, i%k, source.NormFloat64())
+						}
+						if _, err := r.Start([][]byte{x.Data}, [][]byte{result.Data}); err != nil {
+							t.Fatal(err)
+						}
+						return result
+					}
+					exact, rounded := product(tensor.F32), product(tensor.BF16)
+					for i := range m * n {
+						exact.Set(i/n, i%n, float64(tensor.FromBF16(tensor.ToBF16(exact.At(i/n, i%n)))))
+					}
+					if err := tensor.Compare(rounded, exact, tensor.Tolerance{}); err != nil {
+						t.Errorf("%s: %v·%v %v: %v", name, alpha, d, f, err)
+					}
 				}
 			}
-			b.Close()
 		}
 	}
 }
 
 func TestPassAllocatesNothing(t *testing.T) {
-	b, err := New(Options{Threads: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	r := load(t, b, tower(2, map[string]*kernels.Weight{}))
-	in, out := [][]byte{make([]byte, 2*3*20*20)}, [][]byte{make([]byte, 4*2*36)}
-	if n := testing.AllocsPerRun(20, func() {
-		if _, err := r.Start(in, out); err != nil {
-			t.Error(err)
+	for _, kind := range []tensor.DType{tensor.F32, tensor.BF16} {
+		b, err := New(Options{Threads: 2})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}); n != 0 {
-		t.Errorf("%g allocations a pass", n)
+		defer b.Close()
+		r := load(t, b, tower(2, map[string]*kernels.Weight{}, kind))
+		in, out := [][]byte{make([]byte, 2*3*20*20)}, [][]byte{make([]byte, 4*2*36)}
+		if n := testing.AllocsPerRun(20, func() {
+			if _, err := r.Start(in, out); err != nil {
+				t.Error(err)
+			}
+		}); n != 0 {
+			t.Errorf("%g allocations a pass in %v", n, kind)
+		}
 	}
 }
 
@@ -159,7 +206,7 @@ func TestWeightsOnce(t *testing.T) {
 	}
 	defer b.Close()
 	weights := map[string]*kernels.Weight{}
-	large := tower(8, weights)
+	large := tower(8, weights, tensor.F32)
 	var fills atomic.Int64
 	for _, w := range weights {
 		fill, rows := w.Fill, w.Rows
@@ -177,7 +224,7 @@ func TestWeightsOnce(t *testing.T) {
 	load(t, b, large)
 	first := b.Memory()
 	for _, batch := range []int{1, 2, 4} {
-		load(t, b, tower(batch, weights))
+		load(t, b, tower(batch, weights, tensor.F32))
 	}
 	if got := b.Memory(); got != first {
 		t.Errorf("memory went from %+v to %+v", first, got)
@@ -197,7 +244,7 @@ func TestLoadError(t *testing.T) {
 	}
 	defer b.Close()
 	weights := map[string]*kernels.Weight{}
-	p, err := kernels.Lower(tower(1, weights), b.Caps())
+	p, err := kernels.Lower(tower(1, weights, tensor.F32), b.Caps())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +272,7 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	r := load(t, b, tower(1, map[string]*kernels.Weight{}))
+	r := load(t, b, tower(1, map[string]*kernels.Weight{}, tensor.F32))
 	in, out := make([]byte, 3*20*20), make([]byte, 4*36)
 	for want, data := range map[string][2][][]byte{
 		"0 inputs, the program has 1":                     {{}, {out}},
@@ -242,38 +289,46 @@ func TestRefusals(t *testing.T) {
 // BenchmarkGEMM reports the share of the peak that the tile's instructions have between registers.
 func BenchmarkGEMM(b *testing.B) {
 	for _, d := range [][3]int{{257, 3840, 1280}, {257, 1280, 1280}, {257, 5120, 1280}, {257, 1280, 5120}, {2056, 1280, 1280}} {
-		for _, tier := range simd.Tiers() {
-			b.Run(fmt.Sprintf("m=%d/n=%d/k=%d/tier=%s", d[0], d[1], d[2], tier.Name), func(b *testing.B) {
-				backend, err := New(Options{Tier: tier.Name})
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer backend.Close()
-				p := kernels.NewProgram()
-				x := p.Cast(p.Input("x", tensor.F32, d[0], d[2]), tensor.F32)
-				y := p.Linear(x, p.Weight(random("w", d[1], d[2])), random("b", 1, d[1]), 1, tensor.F32)
-				p.Output(y)
-				r := load(b, backend, p).(*runner)
-				pass(b, r, make([]byte, 4*d[0]*d[2]), make([]float32, d[0]*d[1]))
-				out := make([]float32, d[0]*d[1])
-				r.bases[len(r.bases)-1] = unsafe.Pointer(&out[0])
-				gemm := &r.steps[1]
-				for b.Loop() {
-					backend.pool.run(gemm)
-				}
-				flops := 2 * float64(d[0]) * float64(d[1]) * float64(d[2]) * float64(b.N)
-				b.ReportMetric(flops/b.Elapsed().Seconds()/1e9, "GFLOP/s")
-				b.ReportMetric(100*flops/b.Elapsed().Seconds()/peak(backend), "%peak")
-			})
+		for _, kind := range []tensor.DType{tensor.F32, tensor.BF16} {
+			for _, tier := range simd.Tiers() {
+				b.Run(fmt.Sprintf("m=%d/n=%d/k=%d/type=%v/tier=%s", d[0], d[1], d[2], kind, tier.Name), func(b *testing.B) {
+					backend, err := New(Options{Tier: tier.Name})
+					if err != nil {
+						b.Fatal(err)
+					}
+					defer backend.Close()
+					p := kernels.NewProgram()
+					x := p.Cast(p.Input("x", kind, d[0], d[2]), kind)
+					w := random("w", d[1], d[2])
+					w.Type = kind
+					y := p.Linear(x, p.Weight(w), random("b", 1, d[1]), 1, tensor.F32)
+					p.Output(y)
+					r := load(b, backend, p).(*runner)
+					out := make([]float32, d[0]*d[1])
+					pass(b, r, make([]byte, kind.Size()*d[0]*d[2]), out)
+					r.bases[len(r.bases)-1] = unsafe.Pointer(&out[0])
+					gemm := &r.steps[1]
+					for b.Loop() {
+						backend.pool.run(gemm)
+					}
+					loop := tier.Peak
+					if kind == tensor.BF16 {
+						loop = tier.PeakBF16
+					}
+					flops := 2 * float64(d[0]) * float64(d[1]) * float64(d[2]) * float64(b.N)
+					b.ReportMetric(flops/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+					b.ReportMetric(100*flops/b.Elapsed().Seconds()/peak(backend, loop), "%peak")
+				})
+			}
 		}
 	}
 }
 
 // peak measures the operations a second of all threads between registers.
-func peak(b *Backend) float64 {
+func peak(b *Backend, loop func(n int) (flops int)) float64 {
 	flops := make([]int, b.Threads())
 	start := time.Now()
-	b.pool.run(&step{tasks: b.Threads(), run: func(task, _ int) { flops[task] = b.tier.Peak(1 << 22) }})
+	b.pool.run(&step{tasks: b.Threads(), run: func(task, _ int) { flops[task] = loop(1 << 22) }})
 	total := 0
 	for _, n := range flops {
 		total += n

@@ -37,6 +37,9 @@ func (o *operand) at(r, col int) unsafe.Pointer {
 // f32 is the address of element [r, col] of a float32 operand.
 func (o *operand) f32(r, col int) *float32 { return (*float32)(o.at(r, col)) }
 
+// u16 is the address of element [r, col] of a bfloat16 operand.
+func (o *operand) u16(r, col int) *uint16 { return (*uint16)(o.at(r, col)) }
+
 // row is row r of a float32 operand.
 func (o *operand) row(r int) []float32 { return unsafe.Slice(o.f32(r, 0), o.cols) }
 
@@ -49,7 +52,8 @@ func (o *operand) matrix() tensor.Matrix {
 	return tensor.Matrix{Type: o.kind, Rows: o.rows, Cols: o.cols, Pitch: o.pitch, Data: unsafe.Slice((*byte)(o.at(0, 0)), bytes)}
 }
 
-// compileDefinition runs a kernel's own float64 definition, on one thread: for kernels too small to matter.
+// compileDefinition runs a kernel's own float64 definition, on one thread: for kernels too small to matter
+// and types that no tower has.
 func compileDefinition(c *compiler, call *kernels.Call) step {
 	in, out := make([]*operand, len(call.In)), make([]*operand, len(call.Out))
 	args := kernels.Args{

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"vith/kernels"
+	"vith/kernels/host/simd"
 )
 
 // A layout is how a weight lies in memory.
@@ -17,6 +18,9 @@ const (
 	// panels is for gemm: of each maxK columns, panel p holds rows [p·NR, (p+1)·NR) transposed, [columns][NR], in the
 	// order in which they are read. Missing rows are zeros.
 	panels
+	// pairs is panels of bfloat16: columns 2i and 2i+1 of a weight are rounded and share a word, [columns/2][NR], the odd
+	// one in its upper half. It is zero beyond the last column.
+	pairs
 )
 
 // A weightKey is what makes two uses of a weight the same bytes in memory.
@@ -43,13 +47,26 @@ func (c *compiler) weight(b kernels.Buf, l layout, alpha float32) *operand {
 	return o
 }
 
-// floats is the size of a weight in a layout, rounded up to whole panels of nr and to cache lines.
-func (k weightKey) floats(nr int) int {
-	n := k.weight.Rows * k.weight.Cols
-	if k.layout == panels {
-		n = (k.weight.Rows + nr - 1) / nr * nr * k.weight.Cols
+// lines is how many rows of NR words the weight's panels have for so many columns.
+func (l layout) lines(cols int) int {
+	if l == pairs {
+		return (cols + 1) / 2
 	}
-	return (n+nr-1)/nr*nr + 16
+	return cols
+}
+
+// bytes is the size of a weight in its layout, rounded up to whole panels of nr and to cache lines.
+func (k weightKey) bytes(nr int) int {
+	words := k.weight.Rows * k.weight.Cols
+	if k.layout != plain {
+		words = (k.weight.Rows + nr - 1) / nr * nr * k.layout.lines(k.weight.Cols)
+	}
+	return 4 * ((words+nr-1)/nr*nr + 16)
+}
+
+// panelAt is where column c, a multiple of maxK, of panel p of a rows x cols weight starts, in bytes.
+func panelAt(l layout, rows, cols, nr, p, c int) int {
+	return 4 * nr * ((rows+nr-1)/nr*l.lines(c) + p*l.lines(min(maxK, cols-c)))
 }
 
 // loadWeights places every requested weight once and tells each request where. Weights are spread over the threads; one
@@ -67,20 +84,20 @@ func (b *Backend) loadWeights(requests []request) error {
 		}
 		missing = append(missing, r.key)
 		offset[r.key] = total
-		total += r.key.floats(b.tier.NR)
+		total += r.key.bytes(b.tier.NR)
 	}
 	if total > 0 {
-		memory, err := reserve(4 * total)
+		memory, err := reserve(total)
 		if err != nil {
-			return fmt.Errorf("host: reserve %d bytes for weights: %w", 4*total, err)
+			return fmt.Errorf("host: reserve %d bytes for weights: %w", total, err)
 		}
-		if err := b.pack(missing, memory.floats(), offset); err != nil {
+		if err := b.pack(missing, memory, offset); err != nil {
 			memory.release()
 			return err
 		}
 		b.regions = append(b.regions, memory)
 		for _, k := range missing {
-			b.weights[k] = unsafe.Pointer(&memory[4*offset[k]])
+			b.weights[k] = unsafe.Pointer(&memory[offset[k]])
 		}
 	}
 	for _, r := range requests {
@@ -90,22 +107,20 @@ func (b *Backend) loadWeights(requests []request) error {
 }
 
 // pack fills memory with the weights at their offsets. The first error ends it.
-func (b *Backend) pack(keys []weightKey, memory []float32, offset map[weightKey]int) error {
+func (b *Backend) pack(keys []weightKey, memory region, offset map[weightKey]int) error {
 	var (
 		failed atomic.Bool
 		once   sync.Once
 		first  error
 	)
-	staging := make([][]float32, b.pool.threads)
+	packers := make([]packer, b.pool.threads)
 	b.pool.run(&step{tasks: len(keys), run: func(task, worker int) {
 		if failed.Load() {
 			return
 		}
-		k := keys[task]
-		if n := b.tier.NR * k.weight.Cols; len(staging[worker]) < n {
-			staging[worker] = make([]float32, n)
-		}
-		if err := b.place(k, memory[offset[k]:][:k.floats(b.tier.NR)], staging[worker]); err != nil {
+		k, p := keys[task], &packers[worker]
+		p.tier = b.tier
+		if err := p.place(k, memory[offset[k]:][:k.bytes(b.tier.NR)]); err != nil {
 			failed.Store(true)
 			once.Do(func() { first = err })
 		}
@@ -113,34 +128,65 @@ func (b *Backend) pack(keys []weightKey, memory []float32, offset map[weightKey]
 	return first
 }
 
-// panelAt is where column c, a multiple of maxK, of panel p of a rows x cols weight starts.
-func panelAt(rows, cols, nr, p, c int) int {
-	return (rows+nr-1)/nr*nr*c + p*nr*min(maxK, cols-c)
+// A packer is one thread that packs weights, and its memory for NR rows of them.
+type packer struct {
+	tier   *simd.Tier
+	rows   []float32
+	halves []uint16 // the rows, rounded, in even columns
 }
 
 // place writes one weight to dst, NR rows at a time.
-func (b *Backend) place(k weightKey, dst, staging []float32) error {
-	nr, rows, cols := b.tier.NR, k.weight.Rows, k.weight.Cols
-	for r := 0; r < rows; r += nr {
-		n := min(nr, rows-r)
-		block := staging[:n*cols]
-		if k.layout == plain {
-			block = dst[r*cols:][:n*cols]
-		}
-		if err := k.weight.Fill(block, r, n); err != nil {
+func (p *packer) place(k weightKey, dst region) error {
+	for r := 0; r < k.weight.Rows; r += p.tier.NR {
+		if err := p.placeRows(k, dst, r, min(p.tier.NR, k.weight.Rows-r)); err != nil {
 			return err
-		}
-		if k.alpha != 1 {
-			for i := range block {
-				block[i] *= k.alpha
-			}
-		}
-		if k.layout == plain {
-			continue
-		}
-		for c := 0; c < cols; c += maxK {
-			b.tier.Transpose(&dst[panelAt(rows, cols, nr, r/nr, c)], nr, &block[c], cols, n, min(maxK, cols-c))
 		}
 	}
 	return nil
+}
+
+// placeRows writes rows [r, r+n) of a weight, at most NR of them from a multiple of NR on.
+func (p *packer) placeRows(k weightKey, dst region, r, n int) error {
+	nr, rows, cols := p.tier.NR, k.weight.Rows, k.weight.Cols
+	var block []float32
+	if k.layout == plain {
+		block = dst.floats()[r*cols:][:n*cols]
+	} else {
+		block = grow(&p.rows, n*cols)
+	}
+	if err := k.weight.Fill(block, r, n); err != nil {
+		return err
+	}
+	if k.alpha != 1 {
+		for i := range block {
+			block[i] *= k.alpha
+		}
+	}
+	words := block // what is transposed, n rows of so many words
+	pitch := cols
+	switch k.layout {
+	case plain:
+		return nil
+	case pairs:
+		pitch = k.layout.lines(cols)
+		halves := grow(&p.halves, 2*n*pitch)
+		if cols%2 != 0 {
+			clear(halves)
+		}
+		p.tier.Narrow(&halves[0], 2*pitch, &block[0], cols, n, cols)
+		words = unsafe.Slice((*float32)(unsafe.Pointer(&halves[0])), n*pitch)
+	}
+	for c := 0; c < cols; c += maxK {
+		to := (*float32)(unsafe.Pointer(&dst[panelAt(k.layout, rows, cols, nr, r/nr, c)]))
+		p.tier.Transpose(to, nr, &words[k.layout.lines(c)], pitch, n, k.layout.lines(min(maxK, cols-c)))
+	}
+	return nil
+}
+
+// grow returns n values of *s, which it makes if they are too few.
+func grow[T any](s *[]T, n int) []T {
+	if len(*s) < n {
+		*s = make([]T, n)
+	}
+	return (*s)[:n]
 }

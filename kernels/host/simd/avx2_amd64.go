@@ -23,6 +23,30 @@ func avx2Tile5(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias
 func avx2Tile6(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
 
 //go:noescape
+func avx2TileMixed1(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+
+//go:noescape
+func avx2TileMixed2(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+
+//go:noescape
+func avx2TileMixed3(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+
+//go:noescape
+func avx2TileMixed4(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+
+//go:noescape
+func avx2TileMixed5(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+
+//go:noescape
+func avx2TileMixed6(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+
+//go:noescape
+func avx2Widen(dst *float32, ldd int, src *uint16, lds int, rows int, cols int)
+
+//go:noescape
+func avx2Narrow(dst *uint16, ldd int, src *float32, lds int, rows int, cols int)
+
+//go:noescape
 func avx2GELU(x *float32, ld int, rows int, cols int)
 
 //go:noescape

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// peak measures the FLOP/s of the tier's register-only loop over about 2 ms.
-func peak(tier *Tier) float64 {
+// peak measures the FLOP/s of a register-only loop over about 2 ms.
+func peak(loop func(n int) (flops int)) float64 {
 	start, flops := time.Now(), 0
 	for time.Since(start) < 2*time.Millisecond {
-		flops += tier.Peak(1000)
+		flops += loop(1000)
 	}
 	return float64(flops) / time.Since(start).Seconds()
 }
@@ -26,17 +26,43 @@ func BenchmarkTile(b *testing.B) {
 					x, y, c := make([]float32, m*lda), make([]float32, k*tier.NR), make([]float32, m*tier.NR)
 					fill(x, 0)
 					fill(y, 0)
-					roof, flops := peak(tier), 0
+					roof, flops := peak(tier.Peak), 0
 					for b.Loop() {
 						tier.Tile[m](k, &x[0], lda, &y[0], &c[0], tier.NR, nil, false)
 						flops += 2 * m * tier.NR * k
 					}
 					rate := float64(flops) / b.Elapsed().Seconds()
-					roof = max(roof, peak(tier))
+					roof = max(roof, peak(tier.Peak))
 					b.ReportMetric(rate/1e9, "GFLOP/s")
 					b.ReportMetric(100*rate/roof, "%peak")
 				})
 			}
+		}
+	}
+}
+
+// BenchmarkTile16 is BenchmarkTile for the largest tiles of bfloat16.
+func BenchmarkTile16(b *testing.B) {
+	const k = 1280
+	for _, tier := range Tiers() {
+		m, nr := tier.MR, tier.NR
+		x, x16, y, c := make([]float32, m*k), make([]uint16, m*k), make([]uint16, k*nr), make([]float32, m*nr)
+		ways := map[string]func(){"TileMixed": func() { tier.TileMixed[m](k, &x[0], k, &y[0], &c[0], nr, nil, false) }}
+		if tier.TileBF16[m] != nil {
+			ways["TileBF16"] = func() { tier.TileBF16[m](k, &x16[0], k, &y[0], &c[0], nr, nil, false) }
+		}
+		for name, run := range ways {
+			b.Run(fmt.Sprintf("isa=%s/way=%s/m=%d/k=%d", tier.Name, name, m, k), func(b *testing.B) {
+				roof, flops := peak(tier.PeakBF16), 0
+				for b.Loop() {
+					run()
+					flops += 2 * m * nr * k
+				}
+				rate := float64(flops) / b.Elapsed().Seconds()
+				roof = max(roof, peak(tier.PeakBF16))
+				b.ReportMetric(rate/1e9, "GFLOP/s")
+				b.ReportMetric(100*rate/roof, "%peak")
+			})
 		}
 	}
 }
@@ -54,7 +80,7 @@ func BenchmarkColdPanel(b *testing.B) {
 			m, nr := tier.MR, tier.NR
 			x, c := make([]float32, tiles*m*k), make([]float32, tiles*m*nr)
 			fill(x, 0)
-			roof, flops, panel := peak(tier), 0, panels
+			roof, flops, panel := peak(tier.Peak), 0, panels
 			for b.Loop() {
 				if len(panel) < k*nr {
 					panel = panels
@@ -66,7 +92,7 @@ func BenchmarkColdPanel(b *testing.B) {
 				flops += tiles * 2 * m * nr * k
 			}
 			rate := float64(flops) / b.Elapsed().Seconds()
-			roof = max(roof, peak(tier))
+			roof = max(roof, peak(tier.Peak))
 			b.ReportMetric(rate/1e9, "GFLOP/s")
 			b.ReportMetric(100*rate/roof, "%peak")
 		})
@@ -79,6 +105,7 @@ func BenchmarkRoutines(b *testing.B) {
 	const width, tokens = 1280, 257
 	for _, tier := range Tiers() {
 		x, y, z := make([]float32, width*tier.NR), make([]float32, width*tier.NR), make([]float32, width)
+		h := make([]uint16, width)
 		fill(x, 0)
 		m, n := tier.MR, tier.NR
 		for _, r := range []struct {
@@ -91,6 +118,8 @@ func BenchmarkRoutines(b *testing.B) {
 			{"quick_gelu", m * n, func() { copy(y, x[:m*n]); tier.QuickGELU(&y[0], n, m, n) }},
 			{"layernorm", width, func() { tier.LayerNorm(&y[0], &x[0], &z[0], &z[0], width, 1e-5) }},
 			{"softmax", tokens, func() { copy(y, x[:tokens]); tier.Softmax(&y[0], tokens, 0.1) }},
+			{"narrow", width, func() { tier.Narrow(&h[0], width, &x[0], width, 1, width) }},
+			{"widen", width, func() { tier.Widen(&y[0], width, &h[0], width, 1, width) }},
 			{"scale", width, func() { tier.Scale(&y[0], &x[0], width, 0.5) }},
 			{"transpose", width * n, func() { tier.Transpose(&y[0], n, &x[0], width, n, width) }},
 		} {

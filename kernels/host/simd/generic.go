@@ -14,6 +14,11 @@ var generic = Tier{
 	Tile: [15]tileFunc{
 		1: genericTile(1), 2: genericTile(2), 3: genericTile(3), 4: genericTile(4),
 	},
+	TileMixed: [15]mixedFunc{
+		1: genericTileMixed(1), 2: genericTileMixed(2), 3: genericTileMixed(3), 4: genericTileMixed(4),
+	},
+	Narrow:    genericNarrow,
+	Widen:     genericWiden,
 	GELU:      genericActivation(gelu),
 	GELUTanh:  genericActivation(geluTanh),
 	QuickGELU: genericActivation(quickGELU),
@@ -22,10 +27,13 @@ var generic = Tier{
 	Scale:     genericScale,
 	Transpose: genericTranspose,
 	Peak:      genericPeak,
+	PeakBF16:  genericPeak,
 }
 
 // at returns the address of the element i places after p.
-func at(p *float32, i int) *float32 { return (*float32)(unsafe.Add(unsafe.Pointer(p), 4*i)) }
+func at[T float32 | uint16](p *T, i int) *T {
+	return (*T)(unsafe.Add(unsafe.Pointer(p), int(unsafe.Sizeof(*p))*i))
+}
 
 // genericTile returns the tile of m rows. It takes two rows at a time, as many as leave the products and the operands
 // of a step in 16 registers; an odd last row is paired with itself, which writes the same values twice.
@@ -67,6 +75,81 @@ func tile2x4(a0, a1, b []float32, c0, c1, bias *[4]float32, acc bool) {
 	}
 	*c0 = [4]float32{s00, s01, s02, s03}
 	*c1 = [4]float32{s10, s11, s12, s13}
+}
+
+// genericTileMixed returns the tile of m rows with a panel of bfloat16. It takes a row at a time.
+func genericTileMixed(m int) mixedFunc {
+	return func(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool) {
+		for r := range m {
+			mixed1x4(unsafe.Slice(at(a, r*lda), k), unsafe.Slice(b, 4*(k+k&1)), (*[4]float32)(unsafe.Pointer(at(c, r*ldc))),
+				(*[4]float32)(unsafe.Pointer(bias)), acc)
+		}
+	}
+}
+
+// mixed1x4 computes one row of a tile with a panel of bfloat16. The conversions of the products, which are exact, forbid
+// fused multiply-adds.
+func mixed1x4(a []float32, b []uint16, c, bias *[4]float32, acc bool) {
+	var s [4]float32
+	if bias != nil {
+		s = *bias
+	}
+	s0, s1, s2, s3 := s[0], s[1], s[2], s[3]
+	for len(a) >= 2 {
+		x, y := (*[2]float32)(a), (*[8]uint16)(b)
+		s0 += float32(x[1] * widen(y[1]))
+		s0 += float32(x[0] * widen(y[0]))
+		s1 += float32(x[1] * widen(y[3]))
+		s1 += float32(x[0] * widen(y[2]))
+		s2 += float32(x[1] * widen(y[5]))
+		s2 += float32(x[0] * widen(y[4]))
+		s3 += float32(x[1] * widen(y[7]))
+		s3 += float32(x[0] * widen(y[6]))
+		a, b = a[2:], b[8:]
+	}
+	if len(a) > 0 {
+		s0 += float32(a[0] * widen(b[0]))
+		s1 += float32(a[0] * widen(b[2]))
+		s2 += float32(a[0] * widen(b[4]))
+		s3 += float32(a[0] * widen(b[6]))
+	}
+	if acc {
+		s0, s1, s2, s3 = s0+c[0], s1+c[1], s2+c[2], s3+c[3]
+	}
+	*c = [4]float32{s0, s1, s2, s3}
+}
+
+// widen is the value of a bfloat16.
+func widen(x uint16) float32 { return math.Float32frombits(uint32(x) << 16) }
+
+// narrow is the nearest bfloat16, the even one of two; a zero for subnormal values, and a quiet NaN for NaN.
+func narrow(x float32) uint16 {
+	bits := math.Float32bits(x)
+	switch exponent := bits >> 23 & 0xff; {
+	case exponent == 0:
+		return uint16(bits>>31) << 15
+	case x != x:
+		return uint16(bits>>16) | 0x40
+	}
+	return uint16((bits + 0x7fff + bits>>16&1) >> 16)
+}
+
+func genericNarrow(dst *uint16, ldd int, src *float32, lds, rows, cols int) {
+	for r := range rows {
+		d := unsafe.Slice(at(dst, r*ldd), cols)
+		for i, x := range unsafe.Slice(at(src, r*lds), cols) {
+			d[i] = narrow(x)
+		}
+	}
+}
+
+func genericWiden(dst *float32, ldd int, src *uint16, lds, rows, cols int) {
+	for r := range rows {
+		d := unsafe.Slice(at(dst, r*ldd), cols)
+		for i, x := range unsafe.Slice(at(src, r*lds), cols) {
+			d[i] = widen(x)
+		}
+	}
 }
 
 // genericActivation returns the routine that applies f to every element of a block.

@@ -13,10 +13,27 @@ func native() []*Tier {
 		return nil
 	}
 	if x.HasAVX512F && x.HasAVX512DQ {
+		if x.HasAVX512BF16 {
+			tiers = append(tiers, &avx512bf16)
+		}
 		tiers = append(tiers, &avx512)
 	}
 	return append(tiers, &avx2)
 }
+
+// avx512bf16 is avx512 but for bfloat16.
+var avx512bf16 = func() Tier {
+	t := avx512
+	t.Name = "avx512bf16"
+	t.TileBF16 = [15]bf16Func{
+		1: avx512bf16TileBF161, 2: avx512bf16TileBF162, 3: avx512bf16TileBF163, 4: avx512bf16TileBF164, 5: avx512bf16TileBF165,
+		6: avx512bf16TileBF166, 7: avx512bf16TileBF167, 8: avx512bf16TileBF168, 9: avx512bf16TileBF169, 10: avx512bf16TileBF1610,
+		11: avx512bf16TileBF1611, 12: avx512bf16TileBF1612, 13: avx512bf16TileBF1613, 14: avx512bf16TileBF1614,
+	}
+	t.Narrow = byLanes(16, avx512bf16Narrow, genericNarrow)
+	t.PeakBF16 = avx512bf16PeakBF16
+	return t
+}()
 
 var avx512 = Tier{
 	Name: "avx512",
@@ -27,6 +44,13 @@ var avx512 = Tier{
 		6: avx512Tile6, 7: avx512Tile7, 8: avx512Tile8, 9: avx512Tile9, 10: avx512Tile10,
 		11: avx512Tile11, 12: avx512Tile12, 13: avx512Tile13, 14: avx512Tile14,
 	},
+	TileMixed: [15]mixedFunc{
+		1: avx512TileMixed1, 2: avx512TileMixed2, 3: avx512TileMixed3, 4: avx512TileMixed4, 5: avx512TileMixed5,
+		6: avx512TileMixed6, 7: avx512TileMixed7, 8: avx512TileMixed8, 9: avx512TileMixed9, 10: avx512TileMixed10,
+		11: avx512TileMixed11, 12: avx512TileMixed12, 13: avx512TileMixed13, 14: avx512TileMixed14,
+	},
+	Narrow:    byLanes(16, avx512Narrow, genericNarrow),
+	Widen:     byLanes(16, avx512Widen, genericWiden),
 	GELU:      avx512GELU,
 	GELUTanh:  avx512GELUTanh,
 	QuickGELU: avx512QuickGELU,
@@ -35,6 +59,7 @@ var avx512 = Tier{
 	Scale:     avx512Scale,
 	Transpose: transpose,
 	Peak:      avx512Peak,
+	PeakBF16:  avx512Peak,
 }
 
 var avx2 = Tier{
@@ -44,6 +69,11 @@ var avx2 = Tier{
 	Tile: [15]tileFunc{
 		1: avx2Tile1, 2: avx2Tile2, 3: avx2Tile3, 4: avx2Tile4, 5: avx2Tile5, 6: avx2Tile6,
 	},
+	TileMixed: [15]mixedFunc{
+		1: avx2TileMixed1, 2: avx2TileMixed2, 3: avx2TileMixed3, 4: avx2TileMixed4, 5: avx2TileMixed5, 6: avx2TileMixed6,
+	},
+	Narrow:    byLanes(8, avx2Narrow, genericNarrow),
+	Widen:     byLanes(8, avx2Widen, genericWiden),
 	GELU:      avx2GELU,
 	GELUTanh:  avx2GELUTanh,
 	QuickGELU: avx2QuickGELU,
@@ -52,4 +82,5 @@ var avx2 = Tier{
 	Scale:     avx2Scale,
 	Transpose: transpose,
 	Peak:      avx2Peak,
+	PeakBF16:  avx2Peak,
 }

@@ -77,12 +77,21 @@ func TestTiers(t *testing.T) {
 			if (f != nil) != (m >= 1 && m <= tier.MR) {
 				t.Errorf("%s: MR=%d, but Tile[%d] given: %t", tier.Name, tier.MR, m, f != nil)
 			}
+			if (tier.TileMixed[m] != nil) != (f != nil) {
+				t.Errorf("%s: TileMixed[%d] given: %t, Tile: %t", tier.Name, m, f == nil, f != nil)
+			}
+			if (tier.TileBF16[m] != nil) != (f != nil && tier.TileBF16[1] != nil) {
+				t.Errorf("%s: TileBF16[%d] given: %t", tier.Name, m, tier.TileBF16[m] != nil)
+			}
 		}
 		if got, err := Select(tier.Name); got != tier || err != nil {
 			t.Errorf("Select(%q) = %v, %v", tier.Name, got, err)
 		}
 		if n := tier.Peak(3); n <= 0 || n%3 != 0 {
 			t.Errorf("%s: Peak(3) = %d operations, want three times something", tier.Name, n)
+		}
+		if n := tier.PeakBF16(3); n < tier.Peak(3) {
+			t.Errorf("%s: PeakBF16(3) = %d operations, Peak(3) = %d", tier.Name, n, tier.Peak(3))
 		}
 	}
 	if best, err := Select(""); best != tiers[0] || err != nil {
@@ -100,7 +109,11 @@ func TestTiers(t *testing.T) {
 func TestAllocations(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier *Tier) {
 		x, y, z := make([]float32, 64*64), make([]float32, 64*64), make([]float32, 64*64)
+		h := make([]uint16, 64*64)
 		for name, f := range map[string]func(){
+			"TileMixed": func() { tier.TileMixed[tier.MR](5, &x[0], 7, &h[0], &z[0], 40, &x[0], true) },
+			"Narrow":    func() { tier.Narrow(&h[0], 40, &x[0], 40, 3, 33) },
+			"Widen":     func() { tier.Widen(&x[0], 40, &h[0], 40, 3, 33) },
 			"Tile":      func() { tier.Tile[tier.MR](5, &x[0], 7, &y[0], &z[0], 40, &x[0], true) },
 			"GELU":      func() { tier.GELU(&x[0], 20, 3, 17) },
 			"GELUTanh":  func() { tier.GELUTanh(&x[0], 20, 3, 17) },

@@ -19,7 +19,7 @@ var avx512 = isa{
 
 	constant: func(s *isa, bits uint32) Op {
 		v := s.vec()
-		VBROADCASTSS(data(fmt.Sprintf("word%08x", bits), bits), v)
+		VBROADCASTSS(word(bits), v)
 		return v
 	},
 	tailMask: func(*isa) {
@@ -36,4 +36,46 @@ var avx512 = isa{
 	},
 	halves:   func(src, dst VecPhysical) { VSHUFF32X4(Imm(0x4e), src, src, dst) },
 	quarters: func(src, dst VecPhysical) { VSHUFF32X4(Imm(0xb1), src, src, dst) },
+
+	highHalves: func(m Mem, v VecPhysical) {
+		VMOVUPS(m, v)
+		VPANDD_BCST(word(0xffff0000), v, v)
+	},
+	rounding: func(s *isa) func(src, dst Mem) {
+		exponent, sign, quiet, one, half := s.word(exponentBits), s.word(1<<31), s.word(quietBit), s.word(1), s.word(halfUnit)
+		x, high, t := s.vec(), s.vec(), s.vec()
+		return func(src, dst Mem) {
+			VMOVUPS(src, x)
+			Comment("Of a zero exponent, only the sign stays.")
+			VPTESTNMD(exponent, x, K2)
+			VPANDD(sign, x, K2, x)
+			VCMPPS(Imm(unordered), x, x, K3)
+			VPSRLD(Imm(16), x, high)
+			Comment("Adding half a unit carries into the upper half where that is nearer, or as near and even.")
+			VPANDD(one, high, t)
+			VPADDD(half, x, x)
+			VPADDD(t, x, x)
+			VPSRLD(Imm(16), x, x)
+			VPORD(quiet, high, K3, x)
+			VPMOVDW(x, dst)
+		}
+	},
 }
+
+// word is memory with these bits.
+func word(bits uint32) Mem { return data(fmt.Sprintf("word%08x", bits), bits) }
+
+// avx512bf16 is AVX-512 with its extension for bfloat16.
+var avx512bf16 = func() isa {
+	s := avx512
+	s.name = "avx512bf16"
+	s.rounding = func(s *isa) func(src, dst Mem) {
+		x, y := Z0, Y1
+		return func(src, dst Mem) {
+			VMOVUPS(src, x)
+			vcvtneps2bf16(x, y)
+			VMOVUPS(y, dst)
+		}
+	}
+	return s
+}()

@@ -22,11 +22,14 @@ type isa struct {
 	halves   func(src, dst VecPhysical)   // dst is src with its halves exchanged
 	quarters func(src, dst VecPhysical)   // dst is src with the quarters of each half exchanged; nil where a half is 128 bits
 
+	highHalves func(m Mem, v VecPhysical)      // loads words less their low halves, and needs no other register
+	rounding   func(s *isa) func(src, dst Mem) // prepares the rounding of a vector to bfloat16, and returns the code of it
+
 	used  int           // registers that the routine has taken so far
 	words map[uint32]Op // constants that the routine has so far
 }
 
-var isas = map[string]*isa{"avx512": &avx512, "avx2": &avx2}
+var isas = map[string]*isa{"avx512bf16": &avx512bf16, "avx512": &avx512, "avx2": &avx2}
 
 // size is the bytes of a vector, lanes the values in it.
 func (s *isa) size() int  { return int(s.vecs[0].Size()) }

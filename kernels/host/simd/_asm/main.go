@@ -2,7 +2,8 @@
 //
 //	go generate ./kernels/host/simd
 //
-// There is one file per family of routines; each is written once, in terms of an isa, and comes out for all of them.
+// There is one file per family of routines; each is written once, in terms of an isa, and comes out for all of them;
+// avx512bf16 has only what it does otherwise than avx512.
 // Instructions carry the names of Intel's manual. Operands are in Go's order: sources first, destination last.
 package main
 
@@ -11,17 +12,27 @@ import (
 	"log"
 
 	"github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/reg"
 )
 
 func main() {
-	name := flag.String("isa", "", "instruction set: avx512 or avx2")
+	name := flag.String("isa", "", "instruction set: avx512bf16, avx512 or avx2")
 	flag.Parse()
 	s, ok := isas[*name]
 	if !ok {
-		log.Fatalf("no instruction set %q: -isa takes avx512 or avx2", *name)
+		log.Fatalf("no instruction set %q: -isa takes avx512bf16, avx512 or avx2", *name)
 	}
 	build.ConstraintExpr("amd64,!purego")
-	s.tiles()
+	if s == &avx512bf16 {
+		s.tiles(bf16)
+		s.narrow()
+		s.peak("PeakBF16", 2, vdpbf16ps)
+		build.Generate()
+		return
+	}
+	s.tiles(fp32)
+	s.tiles(mixed)
+	s.conversions()
 	s.activations()
 	s.layerNorm()
 	s.softmax()
@@ -29,6 +40,6 @@ func main() {
 	if s == &avx2 {
 		s.transpose()
 	}
-	s.peak()
+	s.peak("Peak", 1, func(y, x, dst VecPhysical) { build.VFMADD231PS(y, x, dst) })
 	build.Generate()
 }

@@ -7,12 +7,12 @@ import (
 )
 
 // peak writes the loop of register-only multiply-adds that gives the roof: twelve independent sums cover a latency of
-// up to six cycles on two units.
-func (s *isa) peak() {
+// up to six cycles on two units. An instruction adds so many products to every lane.
+func (s *isa) peak(name string, products int, multiply func(y, x, dst VecPhysical)) {
 	const sums = 12
-	s.function("Peak", "func(n int) (flops int)")
+	s.function(name, "func(n int) (flops int)")
 	n := Load(Param("n"), RCX)
-	IMUL3Q(imm(sums*s.lanes()*2), n, RAX)
+	IMUL3Q(imm(sums*s.lanes()*2*products), n, RAX)
 	Store(RAX, ReturnIndex(0))
 	x := s.vecs[sums]
 	for _, v := range s.vecs[:sums+1] {
@@ -20,7 +20,7 @@ func (s *isa) peak() {
 	}
 	Label("loop")
 	for _, v := range s.vecs[:sums] {
-		VFMADD231PS(x, x, v)
+		multiply(x, x, v)
 	}
 	DECQ(n)
 	JNZ(LabelRef("loop"))

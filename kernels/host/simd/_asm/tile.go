@@ -8,16 +8,116 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-const (
-	columns = 2   // vectors across a tile
-	unroll  = 2   // steps of k in one round of the loop: what a front end of four per cycle needs; more brought nothing
-	ahead   = 128 // steps of k from the use of a row of B back to its prefetch
-)
+// columns is how many vectors there are across a tile.
+const columns = 2
+
+// A product is a way to multiply: what the elements of A and of the panel B are, and a step of their sums. A step takes
+// one row of the panel, NR words of four bytes, and four bytes or more of each row of A.
+type product struct {
+	name   string // of the routines
+	a, b   string // Go types of the elements
+	size   int    // bytes of an element of A
+	depth  int    // elements of k in a step: 1, or 2 that share a word of B, the first of them in its low half
+	unroll int    // steps in one round of the loop: what a front end of four per cycle needs; more brought nothing
+	ahead  int    // steps from the use of a row of B back to its prefetch
+	step   func(t *tile, u int)
+	rest   func(t *tile) // of depth 2: the last element of an odd k, whose word in B has a zero in its high half
+}
+
+// fp32 multiplies float32 by float32.
+var fp32 = product{
+	name: "Tile", a: "float32", b: "float32", size: 4, depth: 1, unroll: 2, ahead: 128,
+	step: func(t *tile, u int) {
+		for j, v := range t.row {
+			VMOVUPS(t.word(u, j), v)
+		}
+		t.multiply(4 * u)
+	},
+}
+
+// mixed multiplies float32 by bfloat16, which is the upper half of a float32. The high halves of words come first, as in
+// VDPBF16PS.
+var mixed = product{
+	name: "TileMixed", a: "float32", b: "uint16", size: 4, depth: 2, unroll: 1, ahead: 64,
+	step: func(t *tile, u int) {
+		for j, v := range t.row {
+			t.isa.highHalves(t.word(u, j), v)
+		}
+		t.multiply(8*u + 4)
+		t.lowHalves(u)
+		t.multiply(8 * u)
+	},
+	rest: func(t *tile) {
+		t.lowHalves(0)
+		t.multiply(0)
+	},
+}
+
+// bf16 multiplies bfloat16 by bfloat16 with AVX512-BF16.
+var bf16 = product{
+	name: "TileBF16", a: "uint16", b: "uint16", size: 2, depth: 2, unroll: 2, ahead: 128,
+	step: func(t *tile, u int) {
+		for j, v := range t.row {
+			VMOVUPS(t.word(u, j), v)
+		}
+		for i := range t.m {
+			x := t.spread[i%len(t.spread)]
+			VBROADCASTSS(t.element(i, 4*u), x)
+			t.dot(i, x)
+		}
+	},
+	rest: func(t *tile) {
+		for j, v := range t.row {
+			VMOVUPS(t.word(0, j), v)
+		}
+		for i := range t.m {
+			x := t.spread[i%len(t.spread)]
+			MOVWLZX(t.element(i, 0), EAX)
+			VPBROADCASTD(EAX, x)
+			t.dot(i, x)
+		}
+	},
+}
+
+// A tile is the routine that is being written, for m rows.
+type tile struct {
+	isa         *isa
+	m           int
+	row, spread []VecPhysical           // a row of B; elements of A in all lanes
+	word        func(u, j int) Mem      // vector j of the row of B at u steps past the pointer
+	element     func(i, offset int) Mem // row i of A at so many bytes past the pointers
+	sum         func(i, j int) VecPhysical
+}
+
+// multiply adds the products of each row's element at an offset with the row of B.
+func (t *tile) multiply(offset int) {
+	for i := range t.m {
+		x := t.spread[i%len(t.spread)]
+		VBROADCASTSS(t.element(i, offset), x)
+		for j, v := range t.row {
+			VFMADD231PS(v, x, t.sum(i, j))
+		}
+	}
+}
+
+func (t *tile) lowHalves(u int) {
+	for j, v := range t.row {
+		VMOVUPS(t.word(u, j), v)
+		VPSLLD(Imm(16), v, v)
+	}
+}
+
+// dot adds the products of the pair in the lanes of x, row i's, with the row of B.
+func (t *tile) dot(i int, x VecPhysical) {
+	for j, v := range t.row {
+		vdpbf16ps(v, x, t.sum(i, j))
+	}
+}
 
 // tiles writes the GEMM tiles of 1 to mr rows.
-func (s *isa) tiles() {
+func (s *isa) tiles(p product) {
 	for m := 1; m <= s.mr; m++ {
-		s.tile(m)
+		s.tile(m, p)
 	}
 }
 
@@ -25,24 +125,22 @@ func (s *isa) tiles() {
 //
 //	C[m, NR] = A[m, k] · B[k, NR] + bias[NR] (if given) + C[m, NR] (if acc)
 //
-// All sums stay in registers. A step of k loads a row of the panel B, broadcasts one element of each row of A, and
-// multiplies each by all: m + 2 loads to 2m multiply-adds. A is read where it lies, with four rows to a pointer, as
-// far as addressing reaches with the strides lda, 2·lda and 3·lda.
+// All sums stay in registers. A step loads a row of the panel B, broadcasts one element of each row of A, and multiplies
+// each by all: m + 2 loads to 2m multiply-adds. A is read where it lies, with four rows to a pointer, as far as
+// addressing reaches with the strides lda, 2·lda and 3·lda.
 //
 // The prefetch is for panels that come from memory. A tile of 14 rows uses 9 bytes of B a cycle, more than hardware
 // fetches unasked: without it the first tile of a cold panel took half as long again as the others. It runs on into
 // what follows the panel, which is the next one if they are stored in the order of use, and never faults.
-func (s *isa) tile(m int) {
-	s.function(fmt.Sprintf("Tile%d", m),
-		"func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool)")
-	sum := func(i, j int) VecPhysical { return s.vecs[i*columns+j] }
+func (s *isa) tile(m int, how product) {
+	s.function(fmt.Sprintf("%s%d", how.name, m), fmt.Sprintf(
+		"func(k int, a *%s, lda int, b *%s, c *float32, ldc int, bias *float32, acc bool)", how.a, how.b))
 	free := s.vecs[m*columns:]
-	row, spread := free[:columns], free[columns:min(columns+2, len(free))]
-
 	k := Load(Param("k"), RCX)
 	b := Load(Param("b"), RDI)
 	lda := Load(Param("lda"), R8)
-	SHLQ(Imm(2), lda)
+	shift := map[int]uint64{2: 1, 4: 2}[how.size]
+	SHLQ(Imm(shift), lda)
 	lda3 := R9
 	if m > 3 {
 		LEAQ(Mem{Base: lda, Index: lda, Scale: 2}, lda3)
@@ -51,17 +149,22 @@ func (s *isa) tile(m int) {
 	for i := 1; i < len(a); i++ {
 		LEAQ(Mem{Base: a[i-1], Index: lda, Scale: 4}, a[i])
 	}
-	element := func(i, u int) Mem {
-		e := Mem{Base: a[i/4], Disp: 4 * u}
-		switch i % 4 {
-		case 1:
-			e.Index, e.Scale = lda, 1
-		case 2:
-			e.Index, e.Scale = lda, 2
-		case 3:
-			e.Index, e.Scale = lda3, 1
-		}
-		return e
+	t := &tile{
+		isa: s, m: m, row: free[:columns], spread: free[columns:min(columns+2, len(free))],
+		word: func(u, j int) Mem { return Mem{Base: b, Disp: s.size() * (u*columns + j)} },
+		element: func(i, offset int) Mem {
+			e := Mem{Base: a[i/4], Disp: offset}
+			switch i % 4 {
+			case 1:
+				e.Index, e.Scale = lda, 1
+			case 2:
+				e.Index, e.Scale = lda, 2
+			case 3:
+				e.Index, e.Scale = lda3, 1
+			}
+			return e
+		},
+		sum: func(i, j int) VecPhysical { return s.vecs[i*columns+j] },
 	}
 
 	Comment("Sums start from the bias, or 0.")
@@ -69,61 +172,68 @@ func (s *isa) tile(m int) {
 	TESTQ(bias, bias)
 	JZ(LabelRef("zero"))
 	for j := range columns {
-		VMOVUPS(Mem{Base: bias, Disp: s.size() * j}, sum(0, j))
+		VMOVUPS(Mem{Base: bias, Disp: s.size() * j}, t.sum(0, j))
 	}
 	for i := 1; i < m; i++ {
 		for j := range columns {
-			VMOVAPS(sum(0, j), sum(i, j))
+			VMOVAPS(t.sum(0, j), t.sum(i, j))
 		}
 	}
 	JMP(LabelRef("start"))
 	Label("zero")
 	for i := range m {
 		for j := range columns {
-			VXORPS(sum(i, j), sum(i, j), sum(i, j))
+			VXORPS(t.sum(i, j), t.sum(i, j), t.sum(i, j))
 		}
 	}
 	Label("start")
 
 	step := func(u int) {
-		for j := range columns {
-			VMOVUPS(Mem{Base: b, Disp: s.size() * (u*columns + j)}, row[j])
-		}
+		how.step(t, u)
 		for line := 0; line < columns*s.size(); line += 64 {
-			PREFETCHT0(Mem{Base: b, Disp: (u+ahead)*columns*s.size() + line})
-		}
-		for i := range m {
-			x := spread[i%len(spread)]
-			VBROADCASTSS(element(i, u), x)
-			for j := range columns {
-				VFMADD231PS(row[j], x, sum(i, j))
-			}
+			PREFETCHT0(Mem{Base: b, Disp: (u+how.ahead)*columns*s.size() + line})
 		}
 	}
 	advance := func(steps int) {
 		ADDQ(imm(s.size()*columns*steps), b)
 		for _, p := range a {
-			ADDQ(imm(4*steps), p)
+			ADDQ(imm(how.depth*how.size*steps), p)
 		}
 	}
-	SUBQ(imm(unroll), k)
-	JLT(LabelRef("rest"))
-	Label("loop")
-	for u := range unroll {
-		step(u)
+	odd := RBX
+	if how.depth == 2 {
+		MOVQ(k, odd)
+		ANDQ(Imm(1), odd)
+		SHRQ(Imm(1), k)
 	}
-	advance(unroll)
-	SUBQ(imm(unroll), k)
-	JGE(LabelRef("loop"))
-	Label("rest")
-	ADDQ(imm(unroll), k)
-	JZ(LabelRef("summed"))
+	if how.unroll > 1 {
+		SUBQ(imm(how.unroll), k)
+		JLT(LabelRef("rest"))
+		Label("loop")
+		for u := range how.unroll {
+			step(u)
+		}
+		advance(how.unroll)
+		SUBQ(imm(how.unroll), k)
+		JGE(LabelRef("loop"))
+		Label("rest")
+		ADDQ(imm(how.unroll), k)
+	} else {
+		TESTQ(k, k)
+	}
+	JZ(LabelRef("whole"))
 	Label("single")
 	step(0)
 	advance(1)
 	DECQ(k)
 	JNZ(LabelRef("single"))
-	Label("summed")
+	Label("whole")
+	if how.depth == 2 {
+		TESTQ(odd, odd)
+		JZ(LabelRef("summed"))
+		how.rest(t)
+		Label("summed")
+	}
 
 	c := Load(Param("c"), RDX)
 	ldc := Load(Param("ldc"), RBX)
@@ -134,7 +244,7 @@ func (s *isa) tile(m int) {
 	MOVQ(c, RSI)
 	for i := range m {
 		for j := range columns {
-			VADDPS(Mem{Base: RSI, Disp: s.size() * j}, sum(i, j), sum(i, j))
+			VADDPS(Mem{Base: RSI, Disp: s.size() * j}, t.sum(i, j), t.sum(i, j))
 		}
 		if i < m-1 {
 			ADDQ(ldc, RSI)
@@ -143,7 +253,7 @@ func (s *isa) tile(m int) {
 	Label("store")
 	for i := range m {
 		for j := range columns {
-			VMOVUPS(sum(i, j), Mem{Base: c, Disp: s.size() * j})
+			VMOVUPS(t.sum(i, j), Mem{Base: c, Disp: s.size() * j})
 		}
 		if i < m-1 {
 			ADDQ(ldc, c)
