@@ -1,7 +1,7 @@
 GO ?= go
 MODEL ?= laion/CLIP-ViT-H-14-laion2B-s32B-b79K
 
-.PHONY: all vith run test test-race test-portable test-cuda test-ptxas test-page test-full bench gpu-kit release golden lint fuzz
+.PHONY: all vith run test test-race test-portable test-arm64 test-cuda test-ptxas test-page test-full bench gpu-kit release golden lint fuzz
 
 all: vith
 
@@ -35,6 +35,12 @@ test-portable:
 	$(GO) test -tags purego ./kernels/host/... ./vit/...
 	GOARCH=arm64 $(GO) vet ./...
 
+# The tests of what computes on arm64, emulated by qemu-user: minutes.
+QEMU_ARM64 := $(firstword $(shell command -v qemu-aarch64 qemu-aarch64-static))
+test-arm64:
+	@test -n "$(QEMU_ARM64)" || { echo "make test-arm64: needs qemu-aarch64: apt-get install qemu-user-static" >&2; exit 1; }
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -timeout 30m -exec "$(QEMU_ARM64)" ./kernels/tensor ./kernels/host/... ./vit/...
+
 # The CUDA binding: gorgonia.org/cu and ours, over the emulated driver behind the C entry points. Needs gcc.
 test-cuda:
 	$(CUDA) $(GO) vet -tags cuda ./cuda/... ./cmd/...
@@ -50,7 +56,7 @@ test-page:
 	$(GO) test -tags browser -run Browser ./server
 
 # Everything above, full-size checkpoints, and minutes of fuzzing.
-test-full: test test-race test-portable test-cuda test-page
+test-full: test test-race test-portable test-arm64 test-cuda test-page
 	$(GO) test -tags full -timeout 30m ./...
 	$(MAKE) fuzz FUZZTIME=60s
 

@@ -67,7 +67,7 @@ func (m *modelFlags) flags() []cli.Flag {
 	list := []cli.Flag{
 		newFlag(&m.model, "model", "", modelUsage, text),
 		newFlag(&m.device, "device", "auto", "`DEVICE` auto, cpu, cuda, cuda:N, a GPU's UUID, or emu", text),
-		newFlag(&m.precision, "precision", "auto", "`PRECISION` auto, fp32, tf32, fp16 or bf16; the CPU has fp32", text),
+		newFlag(&m.precision, "precision", "auto", "`PRECISION` auto, fp32, tf32, fp16 or bf16; the CPU has fp32, bf16", text),
 		newFlag(&m.output, "output", string(vit.Pooled), "`OUTPUT` pooled, projected or penultimate",
 			oneOf(string(vit.Pooled), string(vit.Projected), string(vit.Penultimate))),
 		newSwitch(&m.normalize, "normalize", "scale vectors to unit length (L2)"),

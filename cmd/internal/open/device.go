@@ -23,7 +23,7 @@ var (
 )
 
 // cpuPrecisions and gpuPrecisions are what devices compute in.
-var cpuPrecisions = []string{"fp32"}
+var cpuPrecisions = []string{"fp32", "bf16"}
 
 // types are the precisions of programs; tf32 is a choice of the backend.
 var types = map[string]kernels.Precision{

@@ -68,11 +68,10 @@ func TestLoadErrors(t *testing.T) {
 		{func(o *Options) { o.Device = "CPU" }, true, "CPU"},
 		{func(o *Options) { o.Device = "cuda:" }, true, "cuda:"},
 		{func(o *Options) { o.Device = "emu:80" }, true, "emu:80"},
-		{func(o *Options) { o.Precision = "bf16" }, false, "fp32"},
+		{func(o *Options) { o.Precision = "fp16" }, false, "fp32, bf16"},
 		{func(o *Options) { o.Precision = "half" }, true, "half"},
 		{func(o *Options) { o.GELU = "tanh" }, false, "exact"},
 		{func(o *Options) { o.Precision, o.GELU = "tf32", "tanh" }, true, "exact"},
-		{func(o *Options) { o.CPU = "avx512bf16" }, false, "avx512bf16"},
 		{func(o *Options) { o.CPU = "avx" }, true, "VITH_CPU"},
 		{func(o *Options) { o.Outputs = []vit.Output{"cls"} }, false, "cls"},
 		{func(o *Options) { o.Activation = "relu" }, false, "relu"},
@@ -113,8 +112,21 @@ func TestAutoWarns(t *testing.T) {
 	}
 }
 
-// Every instruction set of the machine can be asked for.
+// Every instruction set of the machine can be asked for, and no other.
 func TestDevices(t *testing.T) {
+	for _, name := range tiers {
+		o := options()
+		o.CPU = name
+		m, err := Load(t.Context(), o)
+		if err == nil {
+			m.Close()
+		}
+		if here := slices.ContainsFunc(simd.Tiers(), func(t *simd.Tier) bool { return t.Name == name }); here != (err == nil) {
+			t.Errorf("VITH_CPU=%s: %v", name, err)
+		} else if !here && !strings.Contains(err.Error(), "VITH_CPU="+name) {
+			t.Errorf("VITH_CPU=%s: %v, want an error that says so", name, err)
+		}
+	}
 	for _, tier := range simd.Tiers() {
 		found, err := Devices(tier.Name)
 		if err != nil {

@@ -1,6 +1,7 @@
 package open_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"testing"
 
+	"vith/kernels"
 	"vith/kernels/host"
 	"vith/kernels/host/simd"
 	"vith/kernels/tensor"
@@ -18,10 +20,21 @@ import (
 	"vith/vit/preprocess"
 )
 
-// bound is the relative L2 error that fp32 on the CPU must stay within, of every vector of every tower.
-const bound = 1e-5
+// testdata is where the photographs and what is expected of them are; VITH_KIT_DATA names another place.
+var testdata = cmp.Or(os.Getenv("VITH_KIT_DATA"), "../../../vit/testdata")
 
-const testdata = "../../../vit/testdata"
+// A precision is one that the CPU computes in, and what its vectors must hold to against the reference.
+type precision struct {
+	name        string
+	types       kernels.Precision
+	relative    float64 // relative L2, at most; 0: no bound
+	small, full float64 // cosine of small towers and of ViT-H-14, at least
+}
+
+var (
+	fp32 = precision{name: "fp32", types: kernels.FP32, relative: 1e-5, small: 0.99999, full: 0.99999}
+	bf16 = precision{name: "bf16", types: kernels.Precision{Activation: tensor.BF16, Stream: tensor.F32}, small: 0.998, full: 0.9998}
+)
 
 // A reference is what a float64 implementation in PyTorch, independent of this project, makes of the photographs; see
 // vit/testdata/embeddings/README.md.
@@ -38,15 +51,17 @@ type reference struct {
 func TestParity(t *testing.T) {
 	for _, name := range []string{"vit-tiny", "vit-tiny-b", "vit-tiny-g"} {
 		for _, tier := range simd.Tiers() {
-			t.Run(name+"/"+tier.Name, func(t *testing.T) { parity(t, name, tier.Name, 37) })
+			for _, p := range []precision{fp32, bf16} {
+				t.Run(name+"/"+tier.Name+"/"+p.name, func(t *testing.T) { parity(t, name, tier.Name, p, p.small, 37) })
+			}
 		}
 	}
-	t.Run("vit-h-14", func(t *testing.T) { parity(t, "vit-h-14", "", 6) })
+	t.Run("vit-h-14/fp32", func(t *testing.T) { parity(t, "vit-h-14", "", fp32, fp32.full, 6) })
 }
 
 // parity embeds every photograph of a synthetic tower's reference, from its encoded bytes, in batches of 8 and alone,
 // and compares every output.
-func parity(t *testing.T, name, tier string, photographs int) {
+func parity(t *testing.T, name, tier string, p precision, least float64, photographs int) {
 	ref, files := references(t, name)
 	if len(ref.Images) != photographs {
 		t.Fatalf("the reference has %d photographs, want %d", len(ref.Images), photographs)
@@ -61,7 +76,7 @@ func parity(t *testing.T, name, tier string, photographs int) {
 		t.Fatal(err)
 	}
 	config, _ := checkpoint.Config()
-	engine, err := vit.NewEngine(config, checkpoint, backend, vit.Options{MaxBatch: 8})
+	engine, err := vit.NewEngine(config, checkpoint, backend, vit.Options{MaxBatch: 8, Precision: p.types})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,13 +91,16 @@ func parity(t *testing.T, name, tier string, photographs int) {
 		}
 		return out
 	}
-	worst := map[string]float64{}
+	worst, farthest := map[string]float64{}, map[string]float64{}
 	compare := func(file, what string, got []float32, want []float64) {
-		e := tensor.RelativeL2(got, want)
-		if !(e <= bound) {
-			t.Errorf("%s: %s is off by %.3g, relative, more than %g", file, what, e, bound)
+		e, angle := tensor.RelativeL2(got, want), 1-cosine(got, want)
+		if p.relative > 0 && !(e <= p.relative) {
+			t.Errorf("%s: %s is off by %.3g, relative, more than %g", file, what, e, p.relative)
 		}
-		worst[what] = max(worst[what], e)
+		if !(angle <= 1-least) {
+			t.Errorf("%s: %s has a cosine of 1 - %.3g, less than %g", file, what, angle, least)
+		}
+		worst[what], farthest[what] = max(worst[what], e), max(farthest[what], angle)
 	}
 	tokens, width := config.Tokens(), config.Width
 	pooled := embed(vit.Pooled, width, len(files))
@@ -121,7 +139,7 @@ func parity(t *testing.T, name, tier string, photographs int) {
 	if alone := embed(vit.Pooled, width, 1); !slices.Equal(alone, pooled[:width]) {
 		t.Errorf("%s alone differs from itself in a batch", files[0])
 	}
-	t.Logf("worst of %d photographs, relative L2: %v", len(files), worst)
+	t.Logf("worst of %d photographs, relative L2: %v; 1 - cosine: %v", len(files), worst, farthest)
 }
 
 // references reads the reference of synthetic tower name/1 and the names of its photographs, in order.
