@@ -36,7 +36,7 @@ test-portable:
 	GOARCH=arm64 $(GO) vet ./...
 
 # The tests of what computes on arm64, emulated by qemu-user: minutes.
-QEMU_ARM64 := $(firstword $(shell command -v qemu-aarch64 qemu-aarch64-static))
+QEMU_ARM64 := $(shell command -v qemu-aarch64 || command -v qemu-aarch64-static)
 test-arm64:
 	@test -n "$(QEMU_ARM64)" || { echo "make test-arm64: needs qemu-aarch64: apt-get install qemu-user-static" >&2; exit 1; }
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -timeout 30m -exec "$(QEMU_ARM64)" ./kernels/tensor ./kernels/host/... ./vit/...

@@ -63,7 +63,6 @@ func TestErrors(t *testing.T) {
 		{args: []string{"weights", "synth", "vit-tiny", "one", "f"}, code: 2, want: []string{`"one"`}},
 		{args: []string{"weights", "inspect", "none.safetensors"}, code: 1, want: []string{"none.safetensors"}},
 		{args: []string{"devices", "all"}, code: 2, want: []string{"too many arguments"}},
-		{args: []string{"devices"}, env: "VITH_CPU=avx512bf16", code: 3, want: []string{"avx512bf16", "generic"}},
 		{args: []string{"serve", "--model", tiny, "now"}, code: 2, want: []string{"too many arguments"}},
 		{args: []string{"serve", "--model", tiny, "--max-body-size", "64X"}, code: 2, want: []string{"-max-body-size", `"64X"`, "64MiB"}},
 		{args: []string{"serve", "--model", tiny, "--request-timeout", "0s"}, code: 2, want: []string{"-request-timeout", "30s"}},
