@@ -25,6 +25,7 @@ import (
 	"slices"
 	"time"
 
+	"vith/bench/machine"
 	"vith/vit/preprocess"
 	"vith/vit/preprocess/simd"
 )
@@ -53,7 +54,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 			return Report{}, err
 		}
 	}
-	r := Report{Date: time.Now().UTC(), Size: o.Size, Machine: thisMachine(), Clock: clockName}
+	r := Report{Date: time.Now().UTC(), Size: o.Size, Machine: machine.This(), Clock: clockName}
 	peers, err := o.Peers.find(ctx)
 	if err != nil {
 		return Report{}, err

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"vith/bench/machine"
 	"vith/vit/preprocess/simd"
 )
 
@@ -149,7 +150,7 @@ func TestReport(t *testing.T) {
 	best := simd.Best().Name
 	r := Report{
 		Date: time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC), Size: 224, Clock: "clock", Note: "A note.",
-		Machine: Machine{CPU: "cpu", Cores: 2, OS: "os", Arch: "arch", Go: "go1", Load: "1 2 3"},
+		Machine: machine.Machine{CPU: "cpu", Cores: 2, OS: "os", Arch: "arch", Go: "go1", Load: "1 2 3"},
 		Peers:   []string{"libjpeg-turbo 1"},
 		Cases:   []Case{{Image: "name", Format: "JPEG", Width: 640, Height: 480, Bytes: 38400, BitsPerPixel: 1}},
 	}

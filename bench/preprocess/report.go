@@ -9,18 +9,19 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"vith/bench/machine"
 	"vith/vit/preprocess/simd"
 )
 
 // A Report is what Run measured.
 type Report struct {
-	Date    time.Time `json:"date"`
-	Size    int       `json:"size"` // side of the crop, pixels
-	Machine Machine   `json:"machine"`
-	Clock   string    `json:"clock"`
-	Peers   []string  `json:"peers"`
-	Note    string    `json:"note,omitempty"` // of who made it
-	Cases   []Case    `json:"cases"`
+	Date    time.Time       `json:"date"`
+	Size    int             `json:"size"` // side of the crop, pixels
+	Machine machine.Machine `json:"machine"`
+	Clock   string          `json:"clock"`
+	Peers   []string        `json:"peers"`
+	Note    string          `json:"note,omitempty"` // of who made it
+	Cases   []Case          `json:"cases"`
 }
 
 // A Case is one image.

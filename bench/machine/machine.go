@@ -1,4 +1,5 @@
-package preprocess
+// Package machine tells on what a benchmark was run.
+package machine
 
 import (
 	"os"
@@ -17,7 +18,8 @@ type Machine struct {
 	Load  string `json:"load,omitempty"` // of the last 1, 5 and 15 minutes before; Linux only
 }
 
-func thisMachine() Machine {
+// This returns the machine that the program runs on, as it is now.
+func This() Machine {
 	m := Machine{CPU: "unknown", Cores: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version()}
 	// Where these files are missing there is nothing to say.
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
