@@ -14,9 +14,9 @@ func benchCommand() *cli.Command {
 		Usage: "measure this machine, beside what others use where it is installed",
 		Subcommands: []*cli.Command{
 			benchPreprocessCommand(),
+			benchHTTPCommand(),
 			notYet("model", "forward passes by batch and precision", ""),
 			notYet("kernels", "kernels against the device's limits", ""),
-			notYet("http", "a server under load", ""),
 			notYet("quality", "what a precision costs in accuracy", ""),
 			notYet("compare", "two reports side by side", ""),
 		},

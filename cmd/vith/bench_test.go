@@ -2,9 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	nethttp "net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"vith/bench/http"
 	"vith/bench/preprocess"
 )
 
@@ -21,5 +27,52 @@ func TestBenchPreprocess(t *testing.T) {
 				t.Errorf("%d cases, %v", len(report.Cases), err)
 			}
 		}
+	}
+}
+
+// TestBenchHTTP measures a server that runs, and each that it starts itself.
+func TestBenchHTTP(t *testing.T) {
+	s := serve(t, "--api-key", "key")
+	saved := filepath.Join(t.TempDir(), "report.json")
+	load := []string{"bench", "http", "--sizes", "64x48:3,48x64:1", "--time", "50ms", "--warmup", "0"}
+	for format, want := range map[string]string{
+		"text": "img/s", "markdown": "| load |", "json": `"points"`, "csv": "Concurrency,Inferences/Second,Client Send,",
+	} {
+		r := vith(t, append(load, "--url", s.url, "--api-key", "key", "--bad", "0.25", "--concurrency", "1:3:2", "--format", format, "--save", saved)...)
+		if r.code != 0 || !strings.Contains(r.stdout, want) {
+			t.Errorf("%s: exit %d, %q\n%s", format, r.code, r.stdout, r.stderr)
+		}
+		var report http.Report
+		if err := json.Unmarshal(readFile(t, saved), &report); err != nil || len(report.Points) != 2 || report.Model.Name != "vit-tiny" || report.InProcess {
+			t.Errorf("%v in %+v", err, report)
+		}
+	}
+	for _, args := range [][]string{
+		{"--engine", "free", "--accept", "raw", "--rate", "100"},
+		{"--model", tiny, "--device", "cpu", "--engine", "prepared", "--images", "3", "--concurrency", "2"},
+		{"--model", tiny, "--device", "cpu", "--rate", "50%"},
+	} {
+		r := vith(t, append(load, append(args, "--format", "json")...)...)
+		var report http.Report
+		if err := json.Unmarshal([]byte(r.stdout), &report); r.code != 0 || err != nil {
+			t.Fatalf("%q: exit %d, %v\n%s", args, r.code, err, r.stderr)
+		}
+		p := report.Points[len(report.Points)-1]
+		if !report.InProcess || (len(report.Alone) == 2) == (args[1] == "free") || p.Requests.Right != p.Requests.Offered || p.Server == nil {
+			t.Errorf("%q: %s", args, r.stdout)
+		}
+	}
+}
+
+// TestBenchHTTPTells ends with 1 when answers are wrong.
+func TestBenchHTTPTells(t *testing.T) {
+	var n atomic.Int64
+	liar := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		fmt.Fprintf(w, `{"data":[{"index":0,"embedding":[%d,1]}]}`, n.Add(1))
+	}))
+	defer liar.Close()
+	r := vith(t, "bench", "http", "--url", liar.URL, "--sizes", "8x8", "--time", "20ms", "--warmup", "0", "--concurrency", "1")
+	if r.code != 1 || !strings.Contains(r.stderr, "answers were wrong") || !strings.Contains(r.stdout, "from its first one") {
+		t.Errorf("exit %d, %q, %q", r.code, r.stdout, r.stderr)
 	}
 }

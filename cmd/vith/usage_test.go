@@ -68,6 +68,12 @@ func TestErrors(t *testing.T) {
 		{args: []string{"serve", "--model", tiny, "--request-timeout", "0s"}, code: 2, want: []string{"-request-timeout", "30s"}},
 		{args: []string{"serve", "--model", tiny, "--callbacks", "public"}, code: 3, want: []string{"--callbacks is not available"}},
 		{args: []string{"serve", "--model", tiny, "--job-ttl", "1h"}, code: 3, want: []string{"--job-ttl is not available"}},
+		{args: []string{"bench", "http", "--url", "http://localhost:1", "--model", tiny}, code: 2, want: []string{"--url", "--model"}},
+		{args: []string{"bench", "http", "--engine", "free", "--bad", "0.5"}, code: 2, want: []string{"--engine free", "--bad"}},
+		{args: []string{"bench", "http", "--send", "raw", "--images", "2"}, code: 2, want: []string{"--send raw", "multipart"}},
+		{args: []string{"bench", "http", "--rate", "50%,100"}, code: 2, want: []string{"-rate", `"50%,100"`, "50%,200%"}},
+		{args: []string{"bench", "http", "--url", "http://127.0.0.1:1"}, code: 1, want: []string{"http://127.0.0.1:1", "refused"}},
+		{args: []string{"bench", "http"}, code: 3, want: []string{"no model is named"}},
 		{args: []string{"stop", "--addr", "7860"}, code: 2, want: []string{"--addr 7860", ":PORT"}},
 		{args: []string{"bulk", "--in", "photos"}, code: 3, want: []string{"bulk", "not available"}},
 		{args: []string{"weights", "verify"}, code: 2, want: []string{"too few arguments", "FILE|FOLDER"}},
@@ -99,7 +105,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestUnbuiltCommands(t *testing.T) {
-	for _, name := range []string{"bulk", "bench model", "bench http", "tune", "top", "doctor"} {
+	for _, name := range []string{"bulk", "bench model", "tune", "top", "doctor"} {
 		r := vith(t, strings.Fields(name)...)
 		if r.code != 3 || !strings.Contains(r.stderr, name+" is not available in this version") {
 			t.Errorf("vith %s: exit %d, %q", name, r.code, r.stderr)
