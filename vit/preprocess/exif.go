@@ -47,11 +47,14 @@ func exifOrientation(p []byte) (int, bool) {
 		if order.Uint16(entry) != tagOrientation {
 			continue
 		}
-		const short, long = 3, 4
+		// Of several values the first counts. Pillow takes any kind of integer but BYTE.
+		const short, long, signedByte, signedShort, signedLong, ifd = 3, 4, 6, 8, 9, 13
 		switch kind, count := order.Uint16(entry[2:]), order.Uint32(entry[4:]); {
-		case kind == short && (count == 1 || count == 2): // of two, the first
+		case kind == signedByte && count >= 1 && count <= 4:
+			return int(entry[8]), true
+		case (kind == short || kind == signedShort) && (count == 1 || count == 2):
 			return int(order.Uint16(entry[8:])), true
-		case kind == long && count == 1:
+		case (kind == long || kind == signedLong || kind == ifd) && count == 1:
 			return int(order.Uint32(entry[8:])), true
 		}
 	}
