@@ -87,83 +87,75 @@ func (s *scan) endOfBandRun(exponent uint) int32 {
 // acRefine adds a bit to the coefficients that are not zero, and finds those
 // that become so with this bit: a symbol counts only the zeros before them.
 func (s *scan) acRefine(p *part, n int) {
-	k := s.first
-	if s.eobRun == 0 {
-		for ; k <= s.last; k++ {
-			symbol := s.bits.symbol(p.ac)
-			run, size := int(symbol>>4), symbol&15
-			if size == 0 && run < 15 {
-				s.eobRun = s.endOfBandRun(uint(run))
-				break
-			}
-			var value int16
-			if size != 0 {
-				value = -1 << s.low
-				if s.bits.bits(1) != 0 {
-					value = 1 << s.low
-				}
-			}
-			k = s.refine(p.block(n), p.nonzero[n], k, run)
-			if value != 0 {
-				p.block(n)[naturalOrder[k&127]&63] = value
-				p.nonzero[n] |= 1 << min(k, 63)
-			}
-		}
-	}
-	if s.eobRun > 0 {
-		s.refine(p.block(n), p.nonzero[n], k, 64)
+	nonzero := p.nonzero[n]
+	upTo := uint64(2)<<s.last - 1
+	old := nonzero & upTo >> s.first << s.first // coefficients to which a bit is still to be added
+	if s.eobRun > 0 && old == 0 {
 		s.eobRun--
+		return
 	}
-}
-
-// symbol decodes a symbol without the extra bits that it asks for.
-func (b *bitReader) symbol(h *huffman) byte {
-	if b.have < 32 {
-		b.acc, b.have = b.refill(b.acc, b.have)
-	}
-	e := h.lookup[b.acc>>(64-lookupBits)]
-	symbol, length := byte(e>>8), uint(e&63)
-	if e>>16 != 0 {
-		length -= uint(symbol & 15)
-	} else {
-		symbol, length = h.symbol(b.acc, e)
-	}
-	b.acc <<= length & 63
-	b.have -= length
-	return symbol
-}
-
-// refine adds a bit to each coefficient from k on that is not zero, and stops
-// at the zero after run others, or behind the last of the band. It returns
-// where it stopped.
-func (s *scan) refine(block *[64]int16, nonzero uint64, k, run int) int {
-	b := &s.bits
-	acc, have := b.acc, b.have
-	bit := int16(1) << s.low
-	band := nonzero & (1<<(s.last+1) - 1) >> k << k
-	for ; band != 0; band &= band - 1 {
-		next := bits.TrailingZeros64(band)
-		if run < next-k {
-			break
-		}
-		run -= next - k
-		k = next + 1
+	zeros := ^nonzero & upTo >> s.first << s.first // that may still become something else
+	b, block, ac := &s.bits, p.block(n), p.ac
+	for k := s.first; s.eobRun == 0 && k <= s.last; k++ {
+		acc, have := b.acc, b.have
 		if have < 32 {
 			acc, have = b.refill(acc, have)
 		}
-		one := acc>>63 != 0
-		acc <<= 1
-		have--
-		c := &block[naturalOrder[next&63]&63]
-		if !one || *c&bit != 0 {
-			continue
+		e := ac.lookup[acc>>(64-lookupBits)]
+		symbol, length := byte(e>>8), uint(e&63)
+		value := int16(e >> 16)
+		if value == 0 {
+			symbol, length = ac.symbol(acc, e)
 		}
-		if *c > 0 {
-			*c += bit
-		} else {
-			*c -= bit
+		run, size := int(symbol>>4), uint(symbol&15)
+		if size == 0 && run < 15 {
+			b.acc, b.have = acc<<(length&63), have-length
+			s.eobRun = s.endOfBandRun(uint(run))
+			break
+		}
+		if size > 1 && value != 0 { // damage: a sign is one bit, whatever the size
+			value, length = 0, length-size
+		}
+		if size > 0 && value == 0 {
+			value = int16(acc>>((63-length)&63)&1)<<1 - 1
+			length++
+		}
+		b.acc, b.have = acc<<(length&63), have-length
+		for range run {
+			zeros &= zeros - 1
+		}
+		k = min(bits.TrailingZeros64(zeros), s.last+1)
+		zeros &= zeros - 1
+		before := uint64(1)<<k - 1
+		b.refine(block, old&before, s.low)
+		old &^= before
+		if size != 0 {
+			block[naturalOrder[k&127]&63] = value << s.low
+			nonzero |= 1 << min(k, 63)
 		}
 	}
+	if s.eobRun > 0 {
+		b.refine(block, old, s.low)
+		s.eobRun--
+	}
+	p.nonzero[n] = nonzero
+}
+
+// refine adds bit low to coefficients, which are not zero: away from zero, where
+// the data says 1.
+func (b *bitReader) refine(block *[64]int16, coefficients uint64, low uint) {
+	acc, have := b.acc, b.have
+	for ; coefficients != 0; coefficients &= coefficients - 1 {
+		if have < 32 {
+			acc, have = b.refill(acc, have)
+		}
+		c := &block[naturalOrder[bits.TrailingZeros64(coefficients)&63]&63]
+		v := *c
+		sign := v >> 15
+		one := int16(acc>>63) &^ (v >> low) // damage may have set the bit
+		*c = v + ((one << low) ^ sign - sign)
+		acc <<= 1
+		have--
+	}
 	b.acc, b.have = acc, have
-	return min(k+run, s.last+1)
 }
