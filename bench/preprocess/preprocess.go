@@ -40,7 +40,8 @@ type Options struct {
 
 // Run measures. It takes a few seconds an image. A peer that is not installed is
 // left out; one that fails, or tiers that do not agree on a crop, are an error.
-// When ctx ends Run returns its error.
+// Of an image that is refused the report has how long that takes. When ctx ends
+// Run returns its error.
 func Run(ctx context.Context, o Options) (Report, error) {
 	if o.Size == 0 {
 		o.Size = 224
@@ -79,6 +80,9 @@ type path struct {
 // measure times all paths of an image.
 func measure(ctx context.Context, m Image, o Options, peers installed) (Case, error) {
 	whole, err := preprocess.Decode(ctx, m.Data, 0)
+	if fault := new(preprocess.Error); errors.As(err, &fault) {
+		return measureRefusal(ctx, m, o, fault)
+	}
 	if err != nil {
 		return Case{}, err
 	}
@@ -101,6 +105,26 @@ func measure(ctx context.Context, m Image, o Options, peers installed) (Case, er
 		c.add(p.name, times[i])
 	}
 	return c, peers.measure(ctx, &c, m, o)
+}
+
+// measureRefusal times how long it takes to find the fault of an image.
+func measureRefusal(ctx context.Context, m Image, o Options, fault *preprocess.Error) (Case, error) {
+	dst := make([]byte, o.Size*o.Size*3)
+	refuse := func() error {
+		err := preprocess.Crop(ctx, dst, m.Data, preprocess.Options{Size: o.Size})
+		if got := new(preprocess.Error); !errors.As(err, &got) || got.Code != fault.Code {
+			return fmt.Errorf("decoded whole it is refused with %q, cropped with %v", fault, err)
+		}
+		return nil
+	}
+	best := crop(simd.Best().Name)
+	times, err := takeTurns(ctx, []path{{best, refuse}}, o.Duration)
+	if err != nil {
+		return Case{}, err
+	}
+	c := Case{Image: m.Name, Format: m.Format, Bytes: len(m.Data), Refused: fault.Error()}
+	c.add(best, times[0])
+	return c, nil
 }
 
 // ours returns the paths of this module, having checked that they agree.

@@ -92,6 +92,32 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// An image at fault is a case of its own, and peers do not see it.
+func TestRefusals(t *testing.T) {
+	whole := small(t)[0]
+	r, err := Run(context.Background(), Options{
+		Size: 9, Duration: time.Millisecond,
+		Images: []Image{{"text.jpg", "unknown", []byte("no")}, {"cut.jpg", formatJPEG, whole.Data[:len(whole.Data)-2]}},
+		Peers:  Peers{TJBench: script(t, "tjbench", "exit 1"), Python: None},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page bytes.Buffer
+	if err := r.WriteMarkdown(&page); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"text.jpg, 2 bytes, refused: unsupported image format", "refused: truncated image (JPEG)"} {
+		c := r.Cases[i]
+		if len(c.Results) != 1 || c.Results[0].Path != crop(simd.Best().Name) || c.Results[0].Milliseconds <= 0 {
+			t.Errorf("case %d: %+v", i, c)
+		}
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("no %q in\n%s", want, page.String())
+		}
+	}
+}
+
 func TestRunFails(t *testing.T) {
 	images := small(t)
 	f := func(name string, o Options, want string) {
@@ -102,7 +128,6 @@ func TestRunFails(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}
-	f("no image", Options{Images: []Image{{"x.jpg", formatJPEG, []byte("no")}}, Peers: noPeers}, "x.jpg")
 	f("tjbench fails", Options{Images: images, Peers: Peers{TJBench: script(t, "tjbench", "echo no memory >&2; exit 3"), Python: None}}, "no memory")
 	f("tjbench says nothing", Options{Images: images, Peers: Peers{TJBench: script(t, "tjbench", "echo fast"), Python: None}}, "no frame rate")
 	f("Pillow says nothing", Options{Images: images, Peers: Peers{TJBench: None, Python: script(t, "python", "echo 1 2")}}, "python")

@@ -32,6 +32,7 @@ type Case struct {
 	Height       int      `json:"height"`
 	Bytes        int      `json:"bytes"`
 	BitsPerPixel float64  `json:"bits_per_pixel"`
+	Refused      string   `json:"refused,omitempty"` // why; the size in pixels is then unknown
 	Results      []Result `json:"results"`
 }
 
@@ -89,6 +90,9 @@ func (c *Case) ratios() (lines []string) {
 
 // heading says what an image is.
 func (c *Case) heading() string {
+	if c.Refused != "" {
+		return fmt.Sprintf("%s, %d bytes, refused: %s", c.Image, c.Bytes, c.Refused)
+	}
 	return fmt.Sprintf("%s, %s, %d x %d, %.0f KB, %.2f bits a pixel", c.Image, c.Format, c.Width, c.Height, float64(c.Bytes)/1e3, c.BitsPerPixel)
 }
 

@@ -41,6 +41,7 @@ func benchPreprocessCommand() *cli.Command {
 		Description: `Times decoding, resizing and cropping of the images, or of photographs of its own in several
 formats and sizes: vith with and without vector instructions, the standard library, and
 libjpeg-turbo (tjbench) and Pillow where they are installed, in turns. Takes some minutes.
+Of an image that vith refuses it tells why, and how long that took.
 
 Examples:
   vith bench preprocess
