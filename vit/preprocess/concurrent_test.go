@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -53,14 +55,15 @@ func TestConcurrentCrops(t *testing.T) {
 // Decoding stops wherever the context ends, and returns its error.
 func TestContextEnds(t *testing.T) {
 	for name, least := range map[string]int{ // rows of MCUs or pixels
-		"seeding_640x480_420.jpg":      480 / 16,
-		"chelsea_451x300_gray.jpg":     300 / 8,
-		"coffee_400x267_cmyk.jpg":      267 / 16,
-		"chelsea_451x300.png":          300,
-		"coffee_600x400_lossy.webp":    400,
-		"coffee_300x200_lossless.webp": 200,
-		"coffee_240x160.gif":           2 * 160,
-		"coffee_120x80.bmp":            80,
+		"seeding_640x480_420.jpg":                      480 / 16,
+		"chelsea_451x300_gray.jpg":                     300 / 8,
+		"coffee_400x267_cmyk.jpg":                      267 / 16,
+		"../small/sampling_progressive_13_221x238.jpg": (6 + 1) * 30, // scans and output
+		"chelsea_451x300.png":                          300,
+		"coffee_600x400_lossy.webp":                    400,
+		"coffee_300x200_lossless.webp":                 200,
+		"coffee_240x160.gif":                           2 * 160,
+		"coffee_120x80.bmp":                            80,
 	} {
 		data := read(t, "photos/"+name)
 		for _, n := range []int{0, 1, 2, 3, 5, least / 2, least - 1} {
@@ -87,37 +90,83 @@ func TestContextEndedBefore(t *testing.T) {
 	}
 }
 
-// Images that need much memory wait for each other, and for the context.
+// Images wait for memory, and for the context: the large ones for each other, the
+// small ones for each other.
 func TestMemoryIsReserved(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	all, err := reserve(ctx, 4*largeImages) // more than there is: alone
-	if err != nil {
-		t.Fatal(err)
-	}
-	small, err := reserve(ctx, smallImage)
-	if err != nil {
-		t.Fatal("a small image waits:", err)
-	}
-	small()
-	waits := make(chan error)
-	go func() {
-		release, err := reserve(ctx, smallImage+1)
-		if err == nil {
-			release()
+	take := func(n int64) (release func()) {
+		t.Helper()
+		release, err := reserve(context.Background(), n)
+		if err != nil {
+			t.Fatal(err)
 		}
-		waits <- err
-	}()
-	cancel()
-	if err := <-waits; !errors.Is(err, context.Canceled) {
-		t.Errorf("a large image did not wait: %v", err)
+		return release
 	}
+	waits := func(n int64) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(context.Background())
+		result := make(chan error)
+		go func() {
+			release, err := reserve(ctx, n)
+			if err == nil {
+				release()
+			}
+			result <- err
+		}()
+		cancel()
+		if err := <-result; !errors.Is(err, context.Canceled) {
+			t.Errorf("%d bytes: %v, want %v", n, err, context.Canceled)
+		}
+	}
+	all := take(4 * largeImages) // more than there is: alone
+	waits(smallImage + 1)
+	var some []func()
+	for range smallImages / smallImage {
+		some = append(some, take(smallImage)) // does not wait for the large one
+	}
+	waits(1)
+	waits(smallImage)
+	some[0]()
+	some[0] = take(smallImage)
 	all()
-	release, err := reserve(context.Background(), largeImages)
-	if err != nil {
-		t.Fatal(err)
+	take(largeImages)() // does not wait for the small ones
+	for _, release := range some {
+		release()
 	}
-	release()
+	take(smallImage)()
+}
+
+// Waiting images go on when memory is released, in the order in which they came.
+func TestMemoryIsHandedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, err := reserve(t.Context(), largeImages)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var order []int
+		var mu sync.Mutex
+		for i := range 3 {
+			go func() {
+				release, err := reserve(t.Context(), largeImages)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				order = append(order, i)
+				mu.Unlock()
+				release()
+			}()
+			synctest.Wait()
+		}
+		if len(order) != 0 {
+			t.Errorf("images %d did not wait", order)
+		}
+		first()
+		synctest.Wait()
+		if !slices.Equal(order, []int{0, 1, 2}) {
+			t.Errorf("order %d", order)
+		}
+	})
 }
 
 // Neither the input nor anything beyond the destination is written.

@@ -6,16 +6,22 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Progressive JPEG, PNG, GIF and WebP are held whole while they are decoded, up
-// to 8 bytes a pixel. Images that need more than smallImage bytes share
-// largeImages bytes and wait for each other; one that needs more than all of it
-// is decoded alone. Smaller images, and baseline JPEG, which is streamed, never wait.
+// Decoded bytes in flight have two budgets for the process, so that small images
+// do not queue behind large ones: images that need up to smallImage bytes share
+// smallImages, the others share largeImages, and one that needs more than all of
+// it is decoded alone. Baseline JPEG, which is streamed, is small at any size;
+// progressive JPEG, PNG, GIF, WebP and BMP are held whole while they are decoded,
+// up to 8 bytes a pixel.
 const (
 	smallImage  = 32 << 20
+	smallImages = 1 << 29
 	largeImages = 1 << 30
 )
 
-var large = semaphore.NewWeighted(largeImages)
+var (
+	small = semaphore.NewWeighted(smallImages)
+	large = semaphore.NewWeighted(largeImages)
+)
 
 // reserve waits until n bytes may be allocated and returns what ends that. An
 // error is ctx.Err().
@@ -23,12 +29,12 @@ func reserve(ctx context.Context, n int64) (release func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if n <= smallImage {
-		return func() {}, nil
+	budget := small
+	if n > smallImage {
+		budget, n = large, min(n, largeImages)
 	}
-	n = min(n, largeImages)
-	if err := large.Acquire(ctx, n); err != nil {
+	if err := budget.Acquire(ctx, n); err != nil {
 		return nil, err
 	}
-	return func() { large.Release(n) }, nil
+	return func() { budget.Release(n) }, nil
 }

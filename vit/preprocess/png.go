@@ -31,6 +31,7 @@ const (
 type pngDecoder struct {
 	width, height int
 	bitsPerPixel  int // as stored; 0 if the header makes no sense
+	interlaced    bool
 
 	data       []byte // up to the end of the last whole chunk of pixels
 	compressed int    // bytes of pixels
@@ -54,7 +55,10 @@ func openPNG(data []byte) (*picture, error) {
 		return nil, fmt.Errorf("png: the size is %d x %d", width, height)
 	}
 	channels := map[byte]int{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[header[9]]
-	d := &pngDecoder{width: int(width), height: int(height), bitsPerPixel: channels * int(header[8])}
+	d := &pngDecoder{
+		width: int(width), height: int(height),
+		bitsPerPixel: channels * int(header[8]), interlaced: header[12] != 0,
+	}
 	exif, xmp := d.readChunks(data)
 	return &picture{decoder: d, width: d.width, height: d.height, orientation: orientation(exif, xmp)}, nil
 }
@@ -118,10 +122,14 @@ func rawProfile(id string, body []byte) []byte {
 	return exif
 }
 
-// Memory counts the 4 or 8 bytes that image/png takes for a pixel at most.
+// Memory counts the 4 or 8 bytes that image/png takes for a pixel at most, and
+// again those of the passes of an interlaced image, which it decodes apart.
 func (d *pngDecoder) Memory() int64 {
 	n := int64(d.width) * int64(d.height) * 4
 	if d.bitsPerPixel%16 == 0 && d.bitsPerPixel != 32 {
+		n *= 2
+	}
+	if d.interlaced {
 		n *= 2
 	}
 	return n
