@@ -129,7 +129,7 @@ func TestMemoryIsForeseen(t *testing.T) {
 	}
 	f("interlaced PNG", blackPNG(t, 801, 603))
 	for _, name := range []string{
-		"seeding_4000x2250_420.jpg", "seeding_5312x2988_420prog.jpg", "coffee_400x267_cmyk.jpg",
+		"retina_1411x1411_420.jpg", "seeding_5312x2988_420prog.jpg", "coffee_400x267_cmyk.jpg",
 		"chelsea_451x300.png", "coffee_176x118_rgb16.png", "coffee_300x200_palette.png",
 		"coffee_600x400_lossy.webp", "astronaut_256_alpha.webp", "coffee_300x200_lossless.webp",
 		"coffee_240x160.gif", "coffee_120x80.bmp",

@@ -49,7 +49,7 @@
 //
 // What is wrong with an image is told by an [Error]: its code and what was
 // found where. Sizes are checked in headers before anything is allocated for
-// pixels, and the memory of large images in flight is bounded for the process.
+// pixels, and the memory of images in flight is bounded for the process.
 // Truncated data is an error even if only an end marker is missing, except that
 // PNG, as in PIL, may end after its pixels.
 package preprocess
