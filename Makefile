@@ -1,7 +1,7 @@
 GO ?= go
 MODEL ?= laion/CLIP-ViT-H-14-laion2B-s32B-b79K
 
-.PHONY: all vith run test test-race test-portable test-arm64 test-cuda test-ptxas test-page test-full bench gpu-kit release golden lint fuzz
+.PHONY: all vith run test test-race test-portable test-arm64 test-cuda test-ptxas test-page test-images test-full bench gpu-kit release golden lint fuzz
 
 all: vith
 
@@ -55,8 +55,21 @@ test-ptxas:
 test-page:
 	$(GO) test -tags browser -run Browser ./server
 
+# Images in odd encodings, of Debian's packages, against Pillow 9.4, which PYTHON must have (apt-get install python3-pil
+# on Debian 12, or pip install pillow==9.4.0). Fetches 230 MB once.
+PYTHON ?= python3
+IMAGES := build/images
+test-images: $(IMAGES).json
+	$(GO) test -tags full -timeout 30m -run DebianImages ./vit/preprocess
+
+$(IMAGES).json: $(wildcard vit/preprocess/testdata/debian/*)
+	@$(PYTHON) -c 'import PIL; assert PIL.__version__ == "9.4.0"' || { echo "make $@: $(PYTHON) has no Pillow 9.4.0" >&2; exit 1; }
+	vit/preprocess/testdata/debian/fetch $(IMAGES)
+	$(PYTHON) vit/preprocess/testdata/debian/pillow.py $(IMAGES) > $@.part
+	mv $@.part $@
+
 # Everything above, full-size checkpoints, and minutes of fuzzing.
-test-full: test test-race test-portable test-arm64 test-cuda test-page
+test-full: test test-race test-portable test-arm64 test-cuda test-page $(IMAGES).json
 	$(GO) test -tags full -timeout 30m ./...
 	$(MAKE) fuzz FUZZTIME=60s
 
