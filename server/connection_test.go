@@ -55,7 +55,7 @@ func TestDrain(t *testing.T) {
 	if err := <-c.served; err != nil {
 		t.Error(err)
 	}
-	if _, err := c.ln.Dial(); err == nil {
+	if _, err := c.dial(); err == nil {
 		t.Error("the listener is still open")
 	}
 }
@@ -129,7 +129,7 @@ func TestRefusalIsReadable(t *testing.T) {
 // exchange writes a request to a connection as it stands and reads the replies.
 func exchange(t *testing.T, c *client, request string) (net.Conn, *bufio.Reader) {
 	t.Helper()
-	conn, err := c.ln.Dial()
+	conn, err := c.dial()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,16 +14,14 @@ import (
 	"net/textproto"
 	"testing"
 	"time"
-
-	"github.com/valyala/fasthttp/fasthttputil"
 )
 
-// A client talks to a Server in memory.
+// A client talks to a Server over a socket, as clients do.
 type client struct {
 	t      *testing.T
 	server *Server
 	http   *http.Client
-	ln     *fasthttputil.InmemoryListener
+	ln     net.Listener
 	served chan error // what Serve returned
 }
 
@@ -34,11 +32,14 @@ func serve(t *testing.T, e Engine, c Config) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := fasthttputil.NewInmemoryListener()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	cl := &client{t: t, server: s, ln: ln, served: make(chan error, 1)}
 	go func() { cl.served <- s.Serve(ln) }()
 	transport := &http.Transport{
-		DialContext: func(context.Context, string, string) (net.Conn, error) { return ln.Dial() },
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return cl.dial() },
 	}
 	cl.http = &http.Client{Transport: transport}
 	t.Cleanup(func() {
@@ -49,6 +50,8 @@ func serve(t *testing.T, e Engine, c Config) *client {
 	})
 	return cl
 }
+
+func (c *client) dial() (net.Conn, error) { return net.Dial("tcp", c.ln.Addr().String()) }
 
 // wantNothingHeld fails the test if what requests held is not given back soon
 // after their answers.

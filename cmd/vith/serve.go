@@ -18,7 +18,7 @@ import (
 // serveFlags are what serve has besides the shared flags.
 type serveFlags struct {
 	modelFlags
-	addr, name, pidFile              string
+	addr, name, pidFile, pprof       string
 	keys                             cli.StringSlice
 	clientBatch, queue, body, pixels int
 	queueDelay                       time.Duration
@@ -74,6 +74,7 @@ func (s *serveFlags) flags() []cli.Flag {
 		newFlag(&s.urlFetch, "url-fetch", "off", "`RULE` images named by URL: off, or public addresses", oneOf("off", "public")),
 		newFlag(&s.requestTimeout, "request-timeout", "30s", "`TIME` longest work on a request", duration),
 		newFlag(&s.exitTimeout, "exit-timeout", "30s", "`TIME` longest wait for requests under way when stopping", duration),
+		newFlag(&s.pprof, "pprof", "", "`HOST:PORT` of this machine alone, such as 127.0.0.1:6060, for Go's profiles", loopback),
 		newFlag(&s.pidFile, "pid-file", "", "`FILE` for vith stop; default vith-PORT.pid in $XDG_RUNTIME_DIR or /tmp", text),
 	}
 	list = append(list, s.modelFlags.flags()...)
@@ -142,6 +143,13 @@ func (s *serveFlags) run(c *cli.Context) error {
 	})
 	if err != nil {
 		return unusablef("%w", err)
+	}
+	if s.pprof != "" {
+		stop, err := serveProfiles(log, s.pprof)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	ln, err := net.Listen("tcp", s.addr)
 	if err != nil {

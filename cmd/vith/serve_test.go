@@ -22,6 +22,7 @@ type running struct {
 	cmd  *exec.Cmd
 	url  string
 	dir  string // XDG_RUNTIME_DIR
+	said string // its log until it served
 	logs chan string
 }
 
@@ -52,9 +53,10 @@ func serve(t *testing.T, args ...string) *running {
 		}
 		s.url = line.URL
 	}
+	s.said = said.String()
 	go func() {
 		rest, _ := io.ReadAll(stderr)
-		s.logs <- said.String() + string(rest)
+		s.logs <- s.said + string(rest)
 	}()
 	return s
 }
