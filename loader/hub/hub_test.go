@@ -511,6 +511,51 @@ func TestVisionOnlyResumesAndRefuses(t *testing.T) {
 	refuse(nil, "a zip archive")
 }
 
+// What an earlier pull left of a part is gone on with if it starts with the same header.
+func TestVisionOnlyAfterAnEarlierPull(t *testing.T) {
+	files := repository()
+	files["model.safetensors"] = twoTowers(t, files["model.safetensors"])
+	f := newFakeHub(t, files)
+	c, _ := f.client()
+	path := pulled(t, c, Request{ID: id, VisionOnly: true}).Files[1].Path
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := f.gets("model.safetensors")
+	again := func(left []byte) (asked []string) {
+		t.Helper()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path+incomplete, left, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		f.requests = nil
+		pulled(t, c, Request{ID: id, VisionOnly: true})
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes, %v; want the %d of the first pull", len(got), err, len(want))
+		}
+		return f.gets("model.safetensors")
+	}
+	last := all[3]
+	var from, to int
+	fmt.Sscanf(last, "bytes=%d-%d", &from, &to)
+	if got, want := again(want[:len(want)-100]), []string{all[0], all[1], fmt.Sprintf("bytes=%d-%d", to-99, to)}; !slices.Equal(got, want) {
+		t.Errorf("asked for %q, want %q", got, want)
+	}
+	if got := again(want); !slices.Equal(got, all[:2]) {
+		t.Errorf("asked for %q, want the header alone", got)
+	}
+	other := slices.Clone(want[:len(want)-100])
+	other[100] ^= 1
+	for _, left := range [][]byte{other, want[:50], append(slices.Clone(want), 0)} {
+		if got := again(left); !slices.Equal(got, all) {
+			t.Errorf("asked for %q, want %q", got, all)
+		}
+	}
+}
+
 // cutAfter sends the asked range but closes the connection after n bytes of it.
 func cutAfter(w http.ResponseWriter, r *http.Request, content []byte, n int) bool {
 	from, to := 0, len(content)-1
