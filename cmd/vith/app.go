@@ -18,9 +18,10 @@ Try it, without downloading weights (the vectors mean nothing):
   vith embed --model synth:vit-tiny/1 photo.jpg
   vith serve --model synth:vit-tiny/1        then open http://localhost:7860
 
-With weights: name a .safetensors file, a folder with one, or a repository that is
-in the Hugging Face cache, and let VITH_MODEL remember it:
+With weights: name a .safetensors file, a folder with one, or a repository that was
+pulled from the Hugging Face hub, and let VITH_MODEL remember it:
 
+  vith weights pull laion/CLIP-ViT-H-14-laion2B-s32B-b79K
   export VITH_MODEL=laion/CLIP-ViT-H-14-laion2B-s32B-b79K
   vith embed --format npy *.jpg > vectors.npy`,
 		HideVersion: true, // --version is a flag of our own, for --json

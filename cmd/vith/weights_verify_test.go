@@ -221,7 +221,7 @@ func TestVerifyNamesTheMistake(t *testing.T) {
 	f(tiny, embedded("--crop", "round", "--exif", "ignore", "--activation", "quick_gelu", "--normalize"), "crop ", "exif ", "activation use --activation quick_gelu", "normalisation pooled, projected")
 
 	text := vith(t, "weights", "verify", "--reference", embedded("--crop", "round"), "--images", photos, tiny).stdout
-	for _, want := range []string{"13 images compared, computed in float32, must be within relative L2 2e-05", "the vectors disagree", "crop: odd margins are rounded", "use --crop round"} {
+	for _, want := range []string{"13 images compared, computed in float32, must be within relative L2 2e-05, 1 - cos 1e-09\n", "the vectors disagree", "crop: odd margins are rounded", "use --crop round"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q does not say %q", text, want)
 		}
@@ -240,6 +240,9 @@ func TestVerifyNamesTheMistake(t *testing.T) {
 		t.Errorf("%+v", v.Reference)
 	}
 	verify(t, 0, "--reference", changed("float16", slightly), "--images", photos, tiny)
+	f(tiny, changed("float16", func(v map[string][]float64) map[string][]float64 {
+		return map[string][]float64{"pooled": unit(v["pooled"])}
+	}), "normalisation pooled: use --normalize")
 }
 
 // outputOf is output, of a command that may complain.
