@@ -48,6 +48,8 @@ type Backend struct {
 	target  ptx.Target
 	options Options
 
+	holds holding
+
 	main, waiter *thread
 	slots        chan *slot // not in use
 	down         atomic.Pointer[error]
@@ -84,7 +86,8 @@ type slot struct {
 	done             Event // the output is on the host
 }
 
-// Open starts a backend on a device of the driver. It refuses a driver or a GPU that is too old, naming both versions.
+// Open starts a backend on a device of the driver that no other backend has. It refuses a driver or a GPU that is too old,
+// naming both versions.
 func Open(d Driver, ordinal int, o Options) (*Backend, error) {
 	version, err := d.Version()
 	if err != nil {
@@ -103,6 +106,9 @@ func Open(d Driver, ordinal int, o Options) (*Backend, error) {
 	if o.TF32 && o.Blas == nil {
 		return nil, fmt.Errorf("%s: tf32 needs cublasLt: %w", b.name, kernels.ErrUnsupported)
 	}
+	if b.holds = (holding{d, ordinal}); !b.holds.take() {
+		return nil, fmt.Errorf("%s: %w", b.name, ErrBusy)
+	}
 	b.main, b.waiter = startThread(depth), startThread(depth)
 	err = b.main.do(func() error { return b.open(d, ordinal) })
 	if err == nil {
@@ -112,10 +118,28 @@ func Open(d Driver, ordinal int, o Options) (*Backend, error) {
 		b.main.do(b.release)
 		b.main.stop()
 		b.waiter.stop()
+		b.holds.end()
 		return nil, fmt.Errorf("%s: %w", b.name, err)
 	}
 	return b, nil
 }
+
+// A holding is a device of a driver that a backend has. Two backends would share one context, in which a fault of the
+// one ends the other, and one's measurements would be the other's noise.
+type holding struct {
+	driver  Driver
+	ordinal int
+}
+
+var holdings sync.Map // of this process
+
+// take reports whether nobody else has it.
+func (h holding) take() bool {
+	_, held := holdings.LoadOrStore(h, true)
+	return !held
+}
+
+func (h holding) end() { holdings.Delete(h) }
 
 // open begins the order of life: context, cublasLt, streams. Modules, arena and graphs come with each Load.
 func (b *Backend) open(d Driver, ordinal int) (err error) {
@@ -184,7 +208,7 @@ func (b *Backend) Caps() kernels.Caps {
 	c := kernels.Caps{
 		Precisions:  kernels.Precisions(b.target),
 		Activations: []kernels.Activation{kernels.GELU, kernels.GELUTanh, kernels.QuickGELU},
-		Residual:    true, EmbedNorm: true, Pitch: pitch,
+		Residual:    true, EmbedNorm: true, Short: true, Pitch: pitch,
 	}
 	if b.options.Blas != nil {
 		c.Activations = []kernels.Activation{kernels.GELUTanh}
@@ -271,6 +295,7 @@ func (b *Backend) Close() error {
 	err := b.main.do(b.release)
 	b.main.stop()
 	b.waiter.stop()
+	b.holds.end()
 	if b.Down() != nil {
 		return nil // nothing could be freed but the context
 	}

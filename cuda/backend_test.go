@@ -368,14 +368,52 @@ func TestWrongSizes(t *testing.T) {
 		in, out [][]byte
 		name    string
 	}{
-		{nil, [][]byte{out}, "0 inputs"}, {[][]byte{in[1:]}, [][]byte{out}, "pixels"}, {[][]byte{in}, [][]byte{out, out}, "2 outputs"},
-		{[][]byte{in}, [][]byte{out[4:]}, "156 bytes"},
+		{nil, [][]byte{out}, "0 inputs"}, {[][]byte{append(in, 0)}, [][]byte{out}, "pixels"}, {[][]byte{in}, [][]byte{out, out}, "2 outputs"},
+		{[][]byte{in}, [][]byte{append(out, 0)}, "161 bytes"},
 	} {
 		if _, err := r.Start(c.in, c.out); err == nil || !strings.Contains(err.Error(), c.name) {
 			t.Errorf("got %v, want one that names %q", err, c.name)
 		}
 	}
 	pass(t, r, in)
+}
+
+// TestShort gives a program fewer images than it takes: the others are zeros.
+func TestShort(t *testing.T) {
+	b := open(t, emu.Options{Lazy: true}, cuda.Options{})
+	r := newTowers(kernels.FP32).load(t, b, 3)
+	in := images(9, 3)
+	pass(t, r, in) // leaves the third image where the next pass finds it
+	pass(t, r, in)
+	clear(in[2*pixels:])
+	want := pass(t, r, in)
+	if got := pass(t, r, in[:2*pixels]); !bytes.Equal(got, want[:2*outputs*4]) {
+		t.Error("two images and zeros give other bits than two images")
+	}
+}
+
+// TestBusy opens a device twice.
+func TestBusy(t *testing.T) {
+	driver := emu.New(emu.Options{Targets: []ptx.Target{ptx.SM80, ptx.SM80}})
+	b, err := cuda.Open(driver, 0, cuda.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cuda.Open(driver, 0, cuda.Options{}); !errors.Is(err, cuda.ErrBusy) {
+		t.Errorf("opened twice: %v", err)
+	}
+	for range 2 { // another device, again when it is free
+		other, err := cuda.Open(driver, 1, cuda.Options{})
+		if err == nil {
+			err = other.Close()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if err := errors.Join(b.Close(), driver.Leaks()); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestClosed(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 
@@ -14,8 +15,9 @@ import (
 // Choices is a table of the algorithms that were chosen on this and other machines. Its methods may be called
 // concurrently.
 type Choices struct {
-	mu   sync.Mutex
-	list map[choiceKey]Algorithm
+	mu      sync.Mutex
+	list    map[choiceKey]Algorithm
+	changed bool
 }
 
 // A choiceKey is what a choice holds for.
@@ -117,5 +119,22 @@ func (c *Choices) put(k choiceKey, a Algorithm) {
 	if c.list == nil {
 		c.list = map[choiceKey]Algorithm{}
 	}
-	c.list[k] = a
+	c.list[k], c.changed = a, true
+}
+
+// Changed reports whether backends have chosen what was not known when c was read.
+func (c *Choices) Changed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changed
+}
+
+// Add takes the choices of another table, which win over those for the same product.
+func (c *Choices) Add(o *Choices) {
+	o.mu.Lock()
+	list := maps.Clone(o.list)
+	o.mu.Unlock()
+	for k, a := range list {
+		c.put(k, a)
+	}
 }

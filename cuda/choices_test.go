@@ -48,6 +48,17 @@ func TestChoices(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Error("other bits with the same choices")
 	}
+	if !first.Changed() || second.Changed() {
+		t.Errorf("changed: %v, and %v where everything was known", first.Changed(), second.Changed())
+	}
+	third := &cuda.Choices{}
+	if third.Add(second); !third.Changed() {
+		t.Error("Add changes nothing")
+	}
+	file.Reset()
+	if err := third.Write(&file); err != nil || file.String() != text {
+		t.Errorf("added to an empty table: %v\n%s\nwas\n%s", err, file.String(), text)
+	}
 	var again bytes.Buffer
 	if err := second.Write(&again); err != nil || again.String() != text {
 		t.Errorf("written again: %v\n%s\nwas\n%s", err, again.String(), text)

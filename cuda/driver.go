@@ -9,7 +9,11 @@
 // their documentation is the CUDA Driver API reference manual's.
 package cuda
 
-import "fmt"
+import (
+	"fmt"
+
+	"vith/kernels"
+)
 
 // A Ptr is an address in device memory.
 type Ptr uint64
@@ -24,7 +28,7 @@ type (
 	Exec     uintptr // an instantiated graph
 )
 
-// A Driver is a CUDA driver. Its methods may be called concurrently.
+// A Driver is a CUDA driver. Its methods may be called concurrently, and values of it compared.
 type Driver interface {
 	// Version is the newest CUDA version that the driver supports: 1000·major + 10·minor. cuDriverGetVersion.
 	Version() (int, error)
@@ -188,6 +192,9 @@ func (s Status) Sticky() bool {
 	}
 	return false
 }
+
+// Is makes ErrOutOfMemory a kernels.ErrOutOfMemory.
+func (s Status) Is(target error) bool { return s == ErrOutOfMemory && target == kernels.ErrOutOfMemory }
 
 // A CallError is a driver call that failed.
 type CallError struct {

@@ -3,11 +3,16 @@ package cuda
 import (
 	"errors"
 	"fmt"
+
+	"vith/kernels"
 )
 
 var (
-	// ErrDown marks the errors of a backend whose device failed in a way that only opening it anew can end.
-	ErrDown = errors.New("the device failed and takes no more work")
+	// ErrDown marks the errors of a backend whose device failed. On a GPU even opening it anew does not end that: it takes
+	// another process.
+	ErrDown = kernels.ErrDown
+	// ErrBusy is the error of opening a device that a backend of this process holds.
+	ErrBusy = errors.New("in use by another backend of this process")
 	// ErrClosed is returned by a backend, or its runners, after Close.
 	ErrClosed = errors.New("cuda: the backend is closed")
 	// ErrTooOld marks the errors of a driver or GPU below the oldest that the project supports.

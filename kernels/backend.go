@@ -1,5 +1,14 @@
 package kernels
 
+import "errors"
+
+var (
+	// ErrDown marks the errors of a backend whose device failed in a way that only opening it anew can end.
+	ErrDown = errors.New("the device failed and takes no more work")
+	// ErrOutOfMemory marks the errors of a Load that the device has no memory for. The backend is as it was before.
+	ErrOutOfMemory = errors.New("out of memory")
+)
+
 // A Backend is a device that programs run on. Its methods may be called concurrently.
 type Backend interface {
 	Name() string // as --device spells it: "cpu", "cuda:0"
@@ -18,15 +27,18 @@ type Caps struct {
 	Activations []Activation // that gemm applies by itself
 	Residual    bool         // gemm adds a residual
 	EmbedNorm   bool         // embed and the two layernorms after it are one kernel
+	// Short: Start takes slices shorter than their buffers. What an input lacks is zeros, what an output lacks is not
+	// delivered.
+	Short bool
 	// Pitch is the distance in elements between rows of a scratch buffer of cols elements, at least cols.
 	Pitch func(cols, size int) int
 }
 
 // A Runner is a program resident on a device.
 type Runner interface {
-	// Start begins a pass and returns
-	// when in may be reused. in and out have one slice for each input and output buffer of the program, in order; out
-	// is written when the Wait returned nil and belongs to the pass until then. Up to Depth passes may be in flight.
+	// Start begins a pass and returns when in may be reused. in and out have one slice for each input and output buffer
+	// of the program, in order and of their sizes, see Caps.Short; out is written when the Wait returned nil and belongs
+	// to the pass until then. Up to Depth passes may be in flight.
 	Start(in, out [][]byte) (Wait, error)
 	Depth() int
 	Close() error
