@@ -10,7 +10,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"vith/kernels"
 	"vith/kernels/host"
 	"vith/vit/tower"
 )
@@ -129,6 +132,96 @@ func TestSplit(t *testing.T) {
 				t.Errorf("%s of %d images differ from theirs alone", o, n)
 			}
 		}
+	}
+}
+
+// TestFirstBuckets holds the split of a batch to the costs of passes.
+func TestFirstBuckets(t *testing.T) {
+	linear := []time.Duration{10, 20, 40, 80}
+	h100 := []time.Duration{19, 25, 38, 61} // tenths of a millisecond of ViT-H-14
+	flat := []time.Duration{30, 30, 30, 30}
+	for _, c := range []struct {
+		name    string
+		buckets []int
+		costs   []time.Duration
+		want    []int
+	}{
+		{"no padding", []int{1, 2, 4, 8}, nil, []int{0, 0, 1, 1, 2, 2, 2, 2, 3}},
+		{"nothing to gain", []int{1, 2, 4, 8}, linear, []int{0, 0, 1, 1, 2, 2, 2, 2, 3}},
+		{"a GPU", []int{1, 2, 4, 8}, h100, []int{0, 0, 1, 2, 2, 2, 3, 3, 3}},
+		{"launches are all there is", []int{1, 2, 4, 8}, flat, []int{0, 0, 1, 2, 2, 3, 3, 3, 3}},
+		{"one bucket", []int{3}, nil, []int{0, 0, 0, 0}},
+		{"no power of two", []int{1, 2, 3}, nil, []int{0, 0, 1, 2}},
+	} {
+		if got := firstBuckets(c.buckets, c.costs); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// TestPad fills batches up, as costs of passes say, and in one bucket. Each image keeps its bits.
+func TestPad(t *testing.T) {
+	plain := newEngine(t, newSource(t), Options{MaxBatch: 4, Outputs: []Output{Pooled}})
+	in := pixels(7 * plain.InBytes())
+	want := embed(t, plain, 7, in)
+	width := plain.Config().Width
+	for _, c := range []struct {
+		name  string
+		o     Options
+		costs []time.Duration
+		want  map[int][]int // passes by images
+	}{
+		{"pad", Options{MaxBatch: 4, Pad: true}, []time.Duration{19, 25, 38}, map[int][]int{1: {1}, 3: {4}, 5: {4, 1}, 7: {4, 4}}},
+		{"one bucket", Options{MaxBatch: 4, OneBucket: true}, nil, map[int][]int{1: {4}, 3: {4}, 4: {4}, 5: {4, 4}}},
+	} {
+		d := newDevice(t, c.name)
+		e := d.load(t, c.o)
+		defer e.Close()
+		if c.costs != nil { // in place of what was measured
+			e.first = firstBuckets(e.buckets, c.costs)
+		}
+		for n, passes := range c.want {
+			if got := embed(t, e, n, in[:n*e.InBytes()]); !slices.Equal(got, want[:n*width]) {
+				t.Errorf("%s: other vectors of %d images", c.name, n)
+			}
+			if got := d.took(); !slices.Equal(got, passes) {
+				t.Errorf("%s: %d images in passes of %v, want %v", c.name, n, got, passes)
+			}
+		}
+	}
+}
+
+// TestPadMeasures has passes that all take the same time: then one is cheaper than two.
+func TestPadMeasures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(t, "slow")
+		d.takes = time.Minute
+		e := d.load(t, Options{MaxBatch: 4, Pad: true})
+		defer e.Close()
+		embed(t, e, 3, pixels(3*e.InBytes()))
+		if got := d.took(); !slices.Equal(got, []int{4}) {
+			t.Errorf("3 images in passes of %v, want one of 4", got)
+		}
+	})
+}
+
+// TestShrink loads a batch that does not fit.
+func TestShrink(t *testing.T) {
+	d := newDevice(t, "small")
+	d.most = 3
+	e := d.load(t, Options{MaxBatch: 13})
+	defer e.Close()
+	if !slices.Equal(e.buckets, []int{1, 2, 3}) {
+		t.Errorf("buckets %v", e.buckets)
+	}
+	embed(t, e, 5, pixels(5*e.InBytes()))
+
+	d = newDevice(t, "tiny")
+	defer d.Close()
+	d.most = -1
+	s := newSource(t)
+	if _, err := NewEngine(s.Config, s, d, Options{MaxBatch: 4}); !errors.Is(err, kernels.ErrOutOfMemory) {
+		t.Errorf("not even one image fits: %v", err)
 	}
 }
 

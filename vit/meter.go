@@ -1,4 +1,4 @@
-package main
+package vit
 
 import (
 	"sync"
@@ -16,14 +16,13 @@ type meter struct {
 
 type span struct{ from, to time.Time }
 
-// begin starts a piece of work, end ends it.
-func (m *meter) begin() (end func()) {
+// begin starts a piece of work, end ends one.
+func (m *meter) begin() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.inside++; m.inside == 1 {
 		m.since = time.Now()
 	}
-	return m.end
 }
 
 func (m *meter) end() {

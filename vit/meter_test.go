@@ -1,4 +1,4 @@
-package main
+package vit
 
 import (
 	"math"
@@ -17,22 +17,22 @@ func TestMeter(t *testing.T) {
 			}
 		}
 		check(0)
-		end := m.begin()
+		m.begin()
 		time.Sleep(200 * time.Millisecond)
 		check(0.2)
-		second := m.begin() // overlaps: counted once
+		m.begin() // overlaps: counted once
 		time.Sleep(100 * time.Millisecond)
-		end()
+		m.end()
 		check(0.3)
 		time.Sleep(100 * time.Millisecond)
-		second()
+		m.end()
 		check(0.4)
 		time.Sleep(700 * time.Millisecond) // the first 0.1 s is more than a second ago
 		check(0.3)
-		end = m.begin()
+		m.begin()
 		time.Sleep(3 * time.Second)
 		check(1)
-		end()
+		m.end()
 		check(1)
 		time.Sleep(1001 * time.Millisecond)
 		check(0)
