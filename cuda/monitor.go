@@ -21,6 +21,6 @@ type Usage struct {
 
 // A Process computes on a GPU.
 type Process struct {
-	PID    int   // as the driver's host counts, which a container may not
-	Memory int64 // bytes of device memory, -1 if the driver does not tell
+	PID    int   `json:"pid"`          // as the driver's host counts, which a container may not
+	Memory int64 `json:"memory_bytes"` // on the device; -1 if the driver does not tell
 }

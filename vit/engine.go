@@ -59,7 +59,8 @@ type pass struct {
 }
 
 // NewEngine loads the tower onto the backend, which the engine then owns; after an error it is still the caller's. Errors
-// of the source pass through. Where MaxBatch images do not fit, half as many are tried.
+// of the source pass through. Where MaxBatch images do not fit, half as many are tried; not with OneBucket, where that
+// would change bits.
 func NewEngine(c tower.Config, s Source, b kernels.Backend, o Options) (*Engine, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("vit: %w", err)
@@ -88,7 +89,7 @@ func NewEngine(c tower.Config, s Source, b kernels.Backend, o Options) (*Engine,
 		if err == nil {
 			return e, nil
 		}
-		if !errors.Is(err, kernels.ErrOutOfMemory) || o.MaxBatch == 1 {
+		if !errors.Is(err, kernels.ErrOutOfMemory) || o.MaxBatch == 1 || o.OneBucket {
 			return nil, err
 		}
 		o.MaxBatch /= 2

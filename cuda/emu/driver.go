@@ -62,6 +62,19 @@ func New(o Options) *Driver {
 // Calls is how many calls there were so far.
 func (d *Driver) Calls() int64 { return d.calls.Load() }
 
+// Lose ends the context of an open device, as a fault of its work with that status would: its calls fail from now on.
+func (d *Driver) Lose(ordinal int, s cuda.Status) {
+	d.mu.Lock()
+	v := d.open[ordinal]
+	d.mu.Unlock()
+	if v == nil {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.failed(&cuda.CallError{Call: "work", Detail: "(lost by choice)", Status: s})
+}
+
 // Leaks are the objects that were alive when their device was closed, unless its context was lost, and the devices that
 // are open.
 func (d *Driver) Leaks() error {

@@ -10,14 +10,17 @@ import (
 	"strconv"
 	"strings"
 
+	"vith/cuda"
 	"vith/kernels/host/simd"
 )
 
 // Found is what could run a model on this machine.
 type Found struct {
-	Auto    string   `json:"auto"` // what --device auto takes
-	Devices []Device `json:"devices"`
-	NoGPU   string   `json:"no_gpu,omitempty"` // why none is among the devices
+	Auto      string   `json:"auto"` // what --device auto takes
+	Devices   []Device `json:"devices"`
+	NoGPU     string   `json:"no_gpu,omitempty"`     // why none is among the devices
+	Driver    string   `json:"driver,omitempty"`     // release of the GPUs' driver
+	NoMonitor string   `json:"no_monitor,omitempty"` // why the GPUs' free memory and processes are not known
 }
 
 // A Device is one thing that could run a model.
@@ -32,6 +35,8 @@ type Device struct {
 	Precisions []string `json:"precisions"`                   // that --precision may name besides auto
 	Total      int64    `json:"memory_total_bytes"`
 	Free       int64    `json:"memory_free_bytes,omitempty"` // of the CPU: can be had without swapping
+
+	Processes []cuda.Process `json:"processes,omitempty"` // that use a GPU
 }
 
 // Devices looks for what could run a model, with the instruction set that VITH_CPU names. Its errors are those of Load.
@@ -49,37 +54,49 @@ func Devices(tier string) (*Found, error) {
 	}
 	cpu.Total, cpu.Free = Memory()
 	found := &Found{Auto: "cpu", Devices: []Device{cpu}}
-	gpus, err := gpus()
-	if err != nil {
+	if err := found.addGPUs(); err != nil {
 		found.NoGPU = err.Error()
-		return found, nil
 	}
-	found.Auto, found.Devices = gpus[0].ID, append(gpus, cpu)
 	return found, nil
 }
 
-// gpus lists the GPUs of the CUDA driver; none is an error.
-func gpus() ([]Device, error) {
-	driver, err := openDriver()
+// addGPUs puts the GPUs of the CUDA driver first; none is an error.
+func (f *Found) addGPUs() error {
+	machine, err := Machine()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	list, err := driver.Devices()
+	infos, err := machine.Driver.Devices()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if len(list) == 0 {
-		return nil, errors.New("the driver shows none")
+	if len(infos) == 0 {
+		return errors.New("the driver shows none")
 	}
-	var found []Device
-	for _, d := range list {
-		found = append(found, Device{
-			ID: fmt.Sprintf("cuda:%d", d.Ordinal), Name: d.Name, UUID: d.UUID,
-			Capability: fmt.Sprintf("%d.%d", d.Capability/10, d.Capability%10),
-			Precisions: gpuPrecisions(d.Capability), Total: d.Memory,
-		})
+	var list []Device
+	var names []string
+	for _, info := range infos {
+		d := Device{
+			ID: fmt.Sprintf("cuda:%d", info.Ordinal), Name: info.Name, UUID: info.UUID,
+			Capability: fmt.Sprintf("%d.%d", info.Capability/10, info.Capability%10),
+			Precisions: gpuPrecisions(info.Capability), Total: info.Memory,
+		}
+		if machine.Monitor != nil {
+			if u, err := machine.Monitor.Usage(info.UUID); err != nil {
+				f.NoMonitor = err.Error()
+			} else {
+				d.Free, d.Processes = u.Free, u.Processes
+			}
+		}
+		list, names = append(list, d), append(names, strconv.Itoa(info.Ordinal))
 	}
-	return found, nil
+	if machine.Monitor == nil {
+		f.NoMonitor = fmt.Sprint(machine.NoMonitor)
+	} else if f.Driver, err = machine.Monitor.DriverVersion(); err != nil {
+		f.NoMonitor = err.Error()
+	}
+	f.Auto, f.Devices = "cuda:"+strings.Join(names, ","), append(list, f.Devices...)
+	return nil
 }
 
 // CPUName is what the processor calls itself, or the architecture where Linux does not tell.

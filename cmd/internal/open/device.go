@@ -1,6 +1,7 @@
 package open
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -52,6 +53,12 @@ func (o Options) check() error {
 	if !slices.Contains(precisions, o.Precision) {
 		return &UsageError{"--precision", o.Precision, "must be one of " + strings.Join(precisions, ", ")}
 	}
+	if numbers, ok := strings.CutPrefix(o.Device, "cuda:"); ok {
+		list := strings.Split(numbers, ",")
+		if slices.Sort(list); len(slices.Compact(list)) < strings.Count(numbers, ",")+1 {
+			return &UsageError{"--device", o.Device, "names a GPU twice"}
+		}
+	}
 	if o.GELU == "tanh" && (o.Precision == "fp32" || o.Precision == "tf32") {
 		return &UsageError{"--gelu", o.GELU, o.Precision + " is always exact: choose exact or auto"}
 	}
@@ -65,39 +72,73 @@ func checkTier(tier string) error {
 	return nil
 }
 
-// backend returns the device that o names, and the precision that it computes in, if it can do what o asks of it.
-func (o Options) backend() (kernels.Backend, string, error) {
+// A device is what a model runs on, one of several if they are GPUs.
+type device struct {
+	kernels.Backend
+	precision string // that it computes in
+	pads      bool   // passes may be filled up where that is faster
+	gpu       *gpu   // nil: the CPU
+}
+
+// devices opens what o names, if that can do what o asks of it. All compute in one precision.
+func (o Options) devices() ([]*device, error) {
 	switch {
 	case o.Device == "cpu":
-		return o.cpu()
-	case o.Device == "auto":
-		driver, err := openDriver()
-		if err == nil {
-			return o.gpu(driver)
-		}
-		o.Log.Warn("running on the CPU; --device cpu says that this is meant", "reason", err)
 		return o.cpu()
 	case strings.HasPrefix(o.Device, "emu"):
 		return o.emulator()
 	}
-	driver, err := openDriver()
-	if err != nil {
-		return nil, "", fmt.Errorf("--device %s: %w; --device cpu does without", o.Device, err)
+	list, err := o.gpus()
+	if err == nil {
+		return list, nil
 	}
-	return o.gpu(driver)
+	if _, wrong := errors.AsType[*precisionError](err); o.Device == "auto" && !wrong {
+		o.Log.Warn("running on the CPU; --device cpu says that this is meant", "reason", err)
+		return o.cpu()
+	}
+	return nil, fmt.Errorf("--device %s: %w", o.Device, err)
 }
 
-func (o Options) cpu() (kernels.Backend, string, error) {
+func (o Options) cpu() ([]*device, error) {
 	precision, err := o.choose("the CPU", "fp32", cpuPrecisions)
 	if err != nil {
-		return nil, "", err
+		return nil, err
+	}
+	if o.Memory > 0 {
+		o.Log.Warn("--memory-limit is of GPU memory and has no effect on the CPU")
 	}
 	backend, err := host.New(host.Options{Threads: o.Threads, Tier: o.CPU})
 	if err != nil {
-		return nil, "", fmt.Errorf("VITH_CPU=%s: %w", o.CPU, err)
+		return nil, fmt.Errorf("VITH_CPU=%s: %w", o.CPU, err)
 	}
-	return backend, precision, nil
+	return []*device{{Backend: backend, precision: precision}}, nil
 }
+
+// emulator is the emulated GPU: slow, and right where a GPU would be.
+func (o Options) emulator() ([]*device, error) {
+	target := ptx.SM80
+	if _, sm, found := strings.Cut(o.Device, ":sm_"); found {
+		n, err := strconv.Atoi(sm)
+		if target = ptx.Target(n); err != nil || target < ptx.SM75 || target.MaxShared() == 0 {
+			return nil, fmt.Errorf("--device %s: no such GPU is emulated: choose sm_75, sm_80, sm_86, sm_89 or sm_90", o.Device)
+		}
+	}
+	precision, err := o.choose(o.Device, "fp16", gpuPrecisions(int(target)))
+	if err != nil {
+		return nil, err
+	}
+	g := &gpu{GPUs: &GPUs{Driver: emu.New(emu.Options{Targets: []ptx.Target{target}}), Blas: emu.NewBlas}, log: o.Log}
+	d, err := g.open("emu:"+target.String(), precision, o.cuda(precision))
+	if err != nil {
+		return nil, err
+	}
+	return []*device{d}, nil
+}
+
+// A precisionError is a precision that a device has not.
+type precisionError struct{ problem string }
+
+func (e *precisionError) Error() string { return e.problem }
 
 // choose returns the precision that o asks of a device, which can do those given and takes the favourite by itself.
 func (o Options) choose(device, favourite string, possible []string) (string, error) {
@@ -106,83 +147,15 @@ func (o Options) choose(device, favourite string, possible []string) (string, er
 		p = favourite
 	}
 	if !slices.Contains(possible, p) {
-		return "", fmt.Errorf("--precision %s: %s has auto and %s", p, device, strings.Join(possible, ", "))
+		return "", &precisionError{fmt.Sprintf("--precision %s: %s has auto and %s", p, device, strings.Join(possible, ", "))}
 	}
 	if o.GELU == "tanh" && types[p] == kernels.FP32 {
-		return "", fmt.Errorf("--gelu tanh: %s computes in %s, which is always exact: choose exact or auto", device, p)
+		return "", &precisionError{fmt.Sprintf("--gelu tanh: %s computes in %s, which is always exact: choose exact or auto", device, p)}
 	}
 	return p, nil
 }
 
-// emulator is the emulated GPU: slow, and right where a GPU would be.
-func (o Options) emulator() (kernels.Backend, string, error) {
-	target := ptx.SM80
-	if _, sm, found := strings.Cut(o.Device, ":sm_"); found {
-		n, err := strconv.Atoi(sm)
-		if target = ptx.Target(n); err != nil || target < ptx.SM75 || target.MaxShared() == 0 {
-			return nil, "", fmt.Errorf("--device %s: no such GPU is emulated: choose sm_75, sm_80, sm_86, sm_89 or sm_90", o.Device)
-		}
-	}
-	precision, err := o.choose(o.Device, "fp16", gpuPrecisions(int(target)))
-	if err != nil {
-		return nil, "", err
-	}
-	backend, err := cuda.Open(emu.New(emu.Options{Targets: []ptx.Target{target}}), 0, cuda.Options{
-		Name: "emu:" + target.String(), Blas: emu.NewBlas, TF32: precision == "tf32", Deterministic: o.Deterministic,
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	return backend, precision, nil
-}
-
-// gpu opens a GPU of the driver: the one that o names, or the first.
-func (o Options) gpu(driver cuda.Driver) (kernels.Backend, string, error) {
-	list, err := driver.Devices()
-	if err != nil {
-		return nil, "", fmt.Errorf("--device %s: %w", o.Device, err)
-	}
-	device, err := o.pick(list)
-	if err != nil {
-		return nil, "", err
-	}
-	name := fmt.Sprintf("cuda:%d (%s)", device.Ordinal, device.Name)
-	precision, err := o.choose(name, "fp16", gpuPrecisions(device.Capability))
-	if err != nil {
-		return nil, "", err
-	}
-	options := cuda.Options{Blas: openBlas, TF32: precision == "tf32", Deterministic: o.Deterministic}
-	backend, err := cuda.Open(driver, device.Ordinal, options)
-	if noBlas(err) && !options.TF32 {
-		o.Log.Warn("cublasLt is not found; products run on vith's own kernels, which are slower", "reason", err)
-		options.Blas = nil
-		backend, err = cuda.Open(driver, device.Ordinal, options)
-	}
-	if err != nil {
-		return nil, "", fmt.Errorf("--device %s: %w", o.Device, err)
-	}
-	return backend, precision, nil
-}
-
-// pick finds the GPU that o names among those that there are.
-func (o Options) pick(list []cuda.DeviceInfo) (cuda.DeviceInfo, error) {
-	var names []string
-	for _, d := range list {
-		if o.Device == d.UUID || o.Device == fmt.Sprintf("cuda:%d", d.Ordinal) {
-			return d, nil
-		}
-		names = append(names, fmt.Sprintf("cuda:%d %s %s", d.Ordinal, d.Name, d.UUID))
-	}
-	switch {
-	case len(list) == 0:
-		return cuda.DeviceInfo{}, fmt.Errorf("--device %s: the driver shows no GPU", o.Device)
-	case strings.Contains(o.Device, ","):
-		return cuda.DeviceInfo{}, fmt.Errorf("--device %s: several GPUs at once are not available in this version: name one", o.Device)
-	case o.Device != "auto" && o.Device != "cuda":
-		return cuda.DeviceInfo{}, fmt.Errorf("--device %s: there is no such GPU; there are: %s", o.Device, strings.Join(names, "; "))
-	}
-	if len(list) > 1 {
-		o.Log.Warn("only the first GPU is used in this version", "gpus", names)
-	}
-	return list[0], nil
+// cuda is how a GPU is to be used.
+func (o Options) cuda(precision string) cuda.Options {
+	return cuda.Options{TF32: precision == "tf32", Deterministic: o.Deterministic, Memory: o.Memory}
 }

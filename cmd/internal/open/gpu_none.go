@@ -2,16 +2,10 @@
 
 package open
 
-import (
-	"errors"
-
-	"vith/cuda"
-)
+import "errors"
 
 var errNoSupport = errors.New("this build of vith has no GPU support: build it with `make`, on Linux and with gcc")
 
-func openDriver() (cuda.Driver, error) { return nil, errNoSupport }
-
-func openBlas(cuda.Device) (cuda.Blas, error) { return nil, errNoSupport }
+func openGPUs() (*GPUs, error) { return nil, errNoSupport }
 
 func noBlas(error) bool { return false }

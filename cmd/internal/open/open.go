@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
+	"sync"
 
-	"vith/kernels/host"
+	"vith/cuda"
 	"vith/loader"
 	"vith/vit"
 	"vith/vit/preprocess"
@@ -23,16 +25,21 @@ type Options struct {
 	GELU       string
 	CPU        string // instruction set, as VITH_CPU spells it; "": the best there is
 	Threads    int    // of a forward pass on the CPU; 0: GOMAXPROCS
-	MaxBatch   int    // images in one forward pass; 0: 8
-	// Deterministic gives an image the same bits whatever the load: on a GPU, where the bits depend on the batch, images
-	// go one by one. The CPU does so always.
+	MaxBatch   int    // images in one forward pass; 0: 8. Where they do not fit, fewer are taken
+	Memory     int64  // bytes to use of each GPU; 0: what is free
+	// Deterministic gives an image the same bits whatever the load: on a GPU, where the bits depend on the batch, every
+	// pass is filled up to MaxBatch images, and algorithms are not chosen by measurement. The CPU does so always.
 	Deterministic bool
+	Choices       string // file that keeps the algorithms chosen for a GPU; "": none
 
 	Outputs    []vit.Output       // nil: all that the model has
 	Normalize  bool               // vectors of unit length, whatever the output
 	Preprocess preprocess.Options // Size is the model's
-	Log        *slog.Logger       // is told when auto settles for the CPU
+	Log        *slog.Logger       // is told of what is not as asked, and goes on nevertheless
 	Progress   func(done, total int64)
+	Lost       func(State) // is told of a device that fails for good, and of its error; nil: nobody is
+
+	choices *cuda.Choices // in Choices
 }
 
 // A UsageError is an option that no model and no device could serve, whatever the machine.
@@ -42,19 +49,23 @@ type UsageError struct {
 
 func (e *UsageError) Error() string { return fmt.Sprintf("%s %s: %s", e.Option, e.Value, e.Problem) }
 
-// A Model is an engine and what identifies its vectors. Close it to free the device.
+// A Model is engines on one or more devices, and what identifies their vectors. Close it to free the devices.
 type Model struct {
-	*vit.Engine
+	*vit.Pool
 	Name       string // the known tower's, else the repository's, folder's or file's
 	Digest     string // of the weights
 	Synthetic  bool
 	Outputs    map[string][]int // name: shape of one image's embedding
+	Device     string           // as --device spells it
 	Precision  string           // that it computes in
+	GELU       string           // exact or tanh; quick_gelu where the tower has that
 	Preprocess preprocess.Options
+
+	devices []*device
 }
 
-// Load opens the device and loads the model onto it. Errors that are no *UsageError mean that the model or the device
-// cannot be used. When ctx ends, loading stops with its error.
+// Load opens the devices and loads the model onto them, at the same time. Errors that are no *UsageError mean that the
+// model or a device cannot be used. When ctx ends, loading stops with its error.
 func Load(ctx context.Context, o Options) (*Model, error) {
 	checkpoint, config, err := o.checkpoint()
 	if err != nil {
@@ -71,37 +82,120 @@ func Load(ctx context.Context, o Options) (*Model, error) {
 			return nil, err
 		}
 	}
-	backend, precision, err := o.backend()
+	o.choices = o.readChoices()
+	devices, err := o.devices()
 	if err != nil {
 		return nil, err
 	}
-	if _, cpu := backend.(*host.Backend); o.Deterministic && !cpu {
-		o.MaxBatch = 1
-	}
-	engine, err := vit.NewEngine(config, source{ctx, checkpoint}, backend, vit.Options{
-		MaxBatch: o.MaxBatch, Outputs: outputs, Normalize: o.Normalize, Progress: o.Progress,
-		Precision: types[precision], TanhGELU: o.GELU == "tanh",
-	})
+	devices, engines, err := o.engines(config, source{ctx, checkpoint}, devices, outputs)
 	if err != nil {
-		backend.Close()
 		return nil, err
 	}
-	digest, err := checkpoint.Digest()
-	if err != nil {
-		engine.Close()
-		return nil, err
-	}
+	o.saveChoices()
 	_, synthetic := checkpoint.Synthetic()
 	o.Preprocess.Size = config.Image
-	return &Model{
-		Engine:     engine,
+	m := &Model{
 		Name:       checkpoint.Name(),
-		Digest:     digest,
 		Synthetic:  synthetic,
 		Outputs:    shapes,
-		Precision:  precision,
+		Device:     together(devices),
+		Precision:  devices[0].precision,
+		GELU:       o.gelu(config),
 		Preprocess: o.Preprocess,
-	}, nil
+		devices:    devices,
+	}
+	m.Pool = vit.NewPool(engines, func(i int, _ error) {
+		if o.Lost != nil {
+			o.Lost(m.States()[i])
+		}
+	})
+	if m.Digest, err = checkpoint.Digest(); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// engines loads the model onto the devices. Those that it cannot be loaded onto are left out, if o does not name them.
+func (o Options) engines(c tower.Config, s source, devices []*device, outputs []vit.Output) ([]*device, []*vit.Engine, error) {
+	tried, loaded := make([]attempt, len(devices)), map[*device]*vit.Engine{}
+	var progress progress
+	var loading sync.WaitGroup
+	var mu sync.Mutex
+	for i, d := range devices {
+		report := progress.part(o.Progress)
+		loading.Go(func() {
+			engine, err := vit.NewEngine(c, s, d.Backend, vit.Options{
+				MaxBatch: o.MaxBatch, Outputs: outputs, Normalize: o.Normalize, Progress: report,
+				Precision: types[d.precision], TanhGELU: o.GELU == "tanh", Pad: d.pads, OneBucket: o.Deterministic,
+				Shrunk: func(batch int, why error) {
+					o.Log.Warn("the batch does not fit and is halved", "device", d.Name(), "max_batch", batch, "reason", why)
+				},
+			})
+			tried[i] = attempt{d.Name(), d, err}
+			mu.Lock()
+			defer mu.Unlock()
+			loaded[d] = engine
+			if d.gpu != nil && err == nil {
+				d.gpu.noteContext(held(d.Memory()))
+			}
+		})
+	}
+	loading.Wait()
+	good, err := o.usable(tried)
+	var engines []*vit.Engine
+	for _, d := range good {
+		engines = append(engines, loaded[d])
+	}
+	return good, engines, err
+}
+
+// A progress adds up what several engines tell of theirs.
+type progress struct {
+	mu    sync.Mutex
+	parts []*[2]int64 // done and total
+}
+
+// part is what one engine tells, for report to be told the sums.
+func (p *progress) part(report func(done, total int64)) func(done, total int64) {
+	if report == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	part := new([2]int64)
+	p.parts = append(p.parts, part)
+	return func(done, total int64) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		part[0], part[1] = max(part[0], done), total
+		var sum [2]int64
+		for _, part := range p.parts {
+			sum[0], sum[1] = sum[0]+part[0], sum[1]+part[1]
+		}
+		report(sum[0], sum[1])
+	}
+}
+
+// together names devices as --device does: "cuda:0,2".
+func together(devices []*device) string {
+	name := devices[0].Name()
+	for _, d := range devices[1:] {
+		_, number, _ := strings.Cut(d.Name(), ":")
+		name += "," + number
+	}
+	return name
+}
+
+// gelu names the activation's form.
+func (o Options) gelu(c tower.Config) string {
+	switch {
+	case c.Activation != tower.GELU:
+		return string(c.Activation)
+	case o.GELU == "tanh":
+		return "tanh"
+	}
+	return "exact"
 }
 
 // checkpoint opens the model that o names; its configuration has the activation that o asks for.

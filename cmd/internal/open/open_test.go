@@ -106,8 +106,8 @@ func TestAutoWarns(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.Close()
-		if got := strings.Count(log.String(), "level=WARN"); got != lines || m.Backend().Name() != "cpu" {
-			t.Errorf("--device %s runs on %s and says %q", device, m.Backend().Name(), log.String())
+		if got := strings.Count(log.String(), "level=WARN"); got != lines || m.Device != "cpu" {
+			t.Errorf("--device %s runs on %s and says %q", device, m.Device, log.String())
 		}
 	}
 }

@@ -22,11 +22,14 @@ func MakePlan(o Options, output vit.Output, batch int) (*Plan, error) {
 		return nil, err
 	}
 	defer checkpoint.Close()
-	backend, precision, err := o.backend()
+	devices, err := o.devices()
 	if err != nil {
 		return nil, err
 	}
-	defer backend.Close()
+	for _, d := range devices {
+		defer d.Close()
+	}
+	backend, precision := devices[0], devices[0].precision
 	program, err := vit.Program(config, vit.Options{
 		Precision: types[precision], TanhGELU: o.GELU == "tanh", Normalize: o.Normalize,
 	}, output, batch, backend.Caps())
