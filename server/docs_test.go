@@ -125,7 +125,7 @@ func TestSpecification(t *testing.T) {
 func TestAnswersMatchSpecification(t *testing.T) {
 	e := newFakeEngine()
 	e.info.Synthetic = true
-	e.devices = append(e.devices, Device{ID: "cuda:0", UUID: "GPU-1", State: "lost", Power: Power{1, 2, 3}})
+	e.devices = append(e.devices, Device{ID: "cuda:0", UUID: "GPU-1", State: DeviceDown, Error: "lost", Driver: "1", Power: Power{1, 2, 3}})
 	c := serve(t, e, Config{CacheBytes: 1 << 20, MaxClientBatchSize: 4, MaxBodySize: 1 << 20, RequestTimeout: 200 * ms})
 	k := newChecker(c)
 	img, bad := picture(t, 1), []byte("no image")

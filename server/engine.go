@@ -38,8 +38,9 @@ type Info struct {
 	ModelDigest   string           `json:"model_digest"`  // sha256:...
 	Preprocessing string           `json:"preprocessing"` // id of decoder, EXIF and crop rule
 	Synthetic     bool             `json:"synthetic"`     // random weights
-	Device        string           `json:"device"`
+	Device        string           `json:"device"`        // cpu, cuda:0, cuda:0,1
 	Precision     string           `json:"precision"`
+	GELU          string           `json:"gelu"`       // the activation's form: exact, tanh, quick_gelu
 	ImageSize     int              `json:"image_size"` // side of the prepared image in pixels
 	Outputs       map[string][]int `json:"outputs"`    // name: shape of one image's embedding
 	MaxBatch      int              `json:"max_batch"`  // images in one call of Embed
@@ -52,16 +53,21 @@ type Device struct {
 	ID     string  `json:"id"` // cpu, cuda:0, emu
 	Name   string  `json:"name"`
 	UUID   string  `json:"uuid,omitempty"`
-	State  string  `json:"state"` // ok, or what is wrong with it
-	Load   float64 `json:"load"`  // busy share of the last second, 0 to 1
+	Driver string  `json:"driver,omitempty"` // release of its driver
+	State  string  `json:"state"`            // ok or down
+	Error  string  `json:"error,omitempty"`  // why it is down
+	Load   float64 `json:"load"`             // busy share of the last second, 0 to 1
 	Memory Memory  `json:"memory"`
-	Power  Power   `json:"power,omitzero"` // zero: not known
+	Power  Power   `json:"power,omitzero"`
 }
 
-// deviceOK is the State of a device that works.
-const deviceOK = "ok"
+// States of a Device.
+const (
+	DeviceOK   = "ok"
+	DeviceDown = "down" // for good: it gets no more work
+)
 
-// Power is what a device draws.
+// Power is what a device draws; 0 is not known.
 type Power struct {
 	Watts        float64 `json:"watts"`
 	LimitWatts   float64 `json:"limit_watts"`
@@ -75,8 +81,8 @@ type Memory struct {
 	Weights   int64 `json:"weights"`
 	Arena     int64 `json:"arena"`
 	Workspace int64 `json:"workspace"`
-	Context   int64 `json:"context"`
-	Other     int64 `json:"other"` // other processes
+	Context   int64 `json:"context"` // the driver's, for this process
+	Other     int64 `json:"other"`   // of other processes
 }
 
 // imageError is what an error of Prepare implements to name its code: one of

@@ -35,7 +35,7 @@ func TestMetrics(t *testing.T) {
 	e := newFakeEngine()
 	e.devices = []Device{
 		{ID: "cpu", State: "ok", Memory: Memory{Total: 8, Free: 5, Weights: 2, Arena: 1}},
-		{ID: "cuda:0", UUID: "GPU-1", State: "lost", Load: 0.25, Memory: Memory{Total: 100, Free: 60, Workspace: 7}, Power: Power{55, 300, 1234}},
+		{ID: "cuda:0", UUID: "GPU-1", State: DeviceDown, Load: 0.25, Memory: Memory{Total: 100, Free: 60, Workspace: 7}, Power: Power{55, 300, 1234}},
 	}
 	c := serve(t, e, Config{MaxClientBatchSize: 3, MaxQueueSize: 3})
 	good, bad := picture(t, 1), []byte("no image")

@@ -46,7 +46,7 @@ func (c *deviceCollector) Collect(ch chan<- prometheus.Metric) {
 			id = d.ID
 		}
 		up := 0.0
-		if d.State == deviceOK {
+		if d.State == DeviceOK {
 			up = 1
 		}
 		gauge(deviceUp, up, id)
@@ -61,10 +61,14 @@ func (c *deviceCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(nvUtilization, d.Load, id)
 		gauge(nvMemoryUsed, float64(m.Total-m.Free), id)
 		gauge(nvMemoryTotal, float64(m.Total), id)
-		if p := d.Power; p != (Power{}) {
-			gauge(nvPowerUsage, p.Watts, id)
-			gauge(nvPowerLimit, p.LimitWatts, id)
-			ch <- prometheus.MustNewConstMetric(nvEnergy, prometheus.CounterValue, p.EnergyJoules, id)
+		if p := d.Power.Watts; p > 0 {
+			gauge(nvPowerUsage, p, id)
+		}
+		if p := d.Power.LimitWatts; p > 0 {
+			gauge(nvPowerLimit, p, id)
+		}
+		if e := d.Power.EnergyJoules; e > 0 {
+			ch <- prometheus.MustNewConstMetric(nvEnergy, prometheus.CounterValue, e, id)
 		}
 	}
 }
