@@ -1,6 +1,7 @@
 package vit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type Pool struct {
 
 	mu      sync.Mutex
 	waiting []*waiter // the longest first
+	turn    int       // counts calls
 }
 
 // A member is a device of a pool.
@@ -34,6 +36,7 @@ type member struct {
 
 	// Guarded by the pool's mu.
 	busy int   // calls of Embed
+	turn int   // of its last call
 	err  error // what ended the device
 }
 
@@ -136,7 +139,8 @@ func (p *Pool) run(ctx context.Context, m *member, output Output, n int, in []by
 // errNone is the error of a call that no device is left for.
 var errNone = fmt.Errorf("vit: no device is left: %w", kernels.ErrDown)
 
-// take returns the free device with the least work, other than not. It waits for one, if there is any.
+// take returns the free device with the least work, other than not; of several the one that had none for longest, so that
+// all are seen to work. It waits for one, if there is any.
 func (p *Pool) take(ctx context.Context, not *member) (*member, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -148,12 +152,15 @@ func (p *Pool) take(ctx context.Context, not *member) (*member, error) {
 	}
 	var least *member
 	for _, m := range p.members {
-		if m != not && m.err == nil && m.busy < m.engine.Depth() && (least == nil || m.busy < least.busy) {
+		if m == not || m.err != nil || m.busy == m.engine.Depth() {
+			continue
+		}
+		if least == nil || cmp.Or(cmp.Compare(m.busy, least.busy), cmp.Compare(m.turn, least.turn)) < 0 {
 			least = m
 		}
 	}
 	if least != nil {
-		least.busy++
+		p.begin(least)
 		p.mu.Unlock()
 		return least, nil
 	}
@@ -184,6 +191,13 @@ func (p *Pool) take(ctx context.Context, not *member) (*member, error) {
 	return nil, ctx.Err()
 }
 
+// begin counts a call on a device. The caller holds mu.
+func (p *Pool) begin(m *member) {
+	m.busy++
+	p.turn++
+	m.turn = p.turn
+}
+
 // any reports whether a device is left other than not. The caller holds mu.
 func (p *Pool) any(not *member) bool {
 	return slices.ContainsFunc(p.members, func(m *member) bool { return m != not && m.err == nil })
@@ -206,7 +220,7 @@ func (p *Pool) give(m *member, err error) {
 	}
 	if m.err == nil {
 		if i := slices.IndexFunc(p.waiting, func(w *waiter) bool { return w.not != m }); i >= 0 {
-			m.busy++
+			p.begin(m)
 			p.waiting[i].found <- m
 			p.waiting = slices.Delete(p.waiting, i, i+1)
 		}

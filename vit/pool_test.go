@@ -193,6 +193,10 @@ func TestPoolFaults(t *testing.T) {
 	p := newPool(t, func(i int, why error) { lost = append(lost, fmt.Sprint(i, " ", why)) }, Options{MaxBatch: 2}, a, b)
 	in := pixels(2 * p.InBytes())
 	want := embed(t, p, 2, in)
+	embed(t, p, 2, in)
+	if na, nb := len(a.took()), len(b.took()); na != 1 || nb != 1 {
+		t.Errorf("%d passes on a and %d on b, want them to take turns", na, nb)
+	}
 	check := func(what string, onA, onB int) {
 		t.Helper()
 		if got := embed(t, p, 2, in); !slices.Equal(got, want) {
@@ -202,13 +206,13 @@ func TestPoolFaults(t *testing.T) {
 			t.Errorf("%s: %d passes on a and %d on b, want %d and %d", what, na, nb, onA, onB)
 		}
 	}
-	a.took()
 	a.fail = []error{errors.New("a glitch")}
 	check("after a glitch", 1, 1)
 	if p.Err(0) != nil || len(lost) > 0 {
 		t.Errorf("a glitch ended the device: %v %q", p.Err(0), lost)
 	}
 	check("after it", 1, 0)
+	check("in turn", 0, 1)
 
 	a.fail = []error{errLost}
 	check("as a is lost", 1, 1)

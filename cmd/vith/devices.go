@@ -48,16 +48,33 @@ func printDevices(w io.Writer, found *open.Found) error {
 	if found.NoGPU != "" {
 		fmt.Fprintf(t, "GPUs\tnone: %s\n", found.NoGPU)
 	}
+	if found.Driver != "" {
+		fmt.Fprintf(t, "driver\t%s\n", found.Driver)
+	}
+	if found.NoMonitor != "" {
+		fmt.Fprintf(t, "use of the GPUs\tnot known: %s\n", found.NoMonitor)
+	}
 	for _, d := range found.Devices {
 		fmt.Fprintf(t, "%s\t%s\n", d.ID, d.Name)
 		fmt.Fprintf(t, "  precisions\t%s\n", strings.Join(d.Precisions, ", "))
+		memory := fmt.Sprintf("%d MiB", d.Total>>20)
+		if d.Free > 0 {
+			memory = fmt.Sprintf("%d MiB free of %d MiB", d.Free>>20, d.Total>>20)
+		}
+		fmt.Fprintf(t, "  memory\t%s\n", memory)
 		if d.UUID != "" {
-			fmt.Fprintf(t, "  UUID\t%s\n  compute capability\t%s\n  memory\t%d MiB\n", d.UUID, d.Capability, d.Total>>20)
+			fmt.Fprintf(t, "  UUID\t%s\n  compute capability\t%s\n", d.UUID, d.Capability)
+			for _, p := range d.Processes {
+				used := "not known"
+				if p.Memory >= 0 {
+					used = fmt.Sprintf("%d MiB", p.Memory>>20)
+				}
+				fmt.Fprintf(t, "  used by process %d\t%s\n", p.PID, used)
+			}
 			continue
 		}
 		fmt.Fprintf(t, "  threads\t%d\n", d.Threads)
 		fmt.Fprintf(t, "  instructions\t%s, of %s\n", d.Tier, strings.Join(d.Tiers, ", "))
-		fmt.Fprintf(t, "  memory\t%d MiB free of %d MiB\n", d.Free>>20, d.Total>>20)
 	}
 	fmt.Fprintf(t, "emu, emu:sm_NN\tan emulated GPU, slow: for tests, never chosen by itself\n")
 	return t.Flush()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"vith/cmd/internal/open"
+	"vith/kernels"
 	"vith/server/answer"
 	"vith/vit"
 	"vith/vit/preprocess"
@@ -82,7 +84,7 @@ func (e *embedder) answer() answer.Answer {
 		Model:         e.model.Name,
 		ModelDigest:   e.model.Digest,
 		Preprocessing: e.model.Preprocess.ID(),
-		Device:        e.model.Backend().Name(),
+		Device:        e.model.Device,
 		Precision:     e.model.Precision,
 		Output:        string(e.output),
 		Shape:         e.model.Outputs[string(e.output)],
@@ -91,20 +93,27 @@ func (e *embedder) answer() answer.Answer {
 	}
 }
 
-// run writes the embeddings of the images in their order. The next batch is decoded while one is in the model.
+// run writes the embeddings of the images in their order. As many batches are in the model as its devices take; the next
+// is decoded meanwhile.
 func (e *embedder) run(ctx context.Context, images []string, f format) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	batches := make(chan *batch)
+	prepared := make(chan *batch)
 	go func() {
 		first := 0
 		for names := range slices.Chunk(images, e.model.MaxBatch()) {
 			select {
-			case batches <- e.prepare(ctx, first, names):
+			case prepared <- e.prepare(ctx, first, names):
 			case <-ctx.Done():
 				return
 			}
 			first += len(names)
+		}
+	}()
+	var running []*batch // in order
+	defer func() {
+		cancel()
+		for _, b := range running {
+			<-b.done
 		}
 	}()
 
@@ -113,14 +122,30 @@ func (e *embedder) run(ctx context.Context, images []string, f format) error {
 	defer bar.clear()
 	done, failed := 0, 0
 	for done < len(images) {
-		var b *batch
+		var next chan *batch
+		if len(running) < e.model.Depth() {
+			next = prepared
+		}
+		var oldest chan struct{}
+		if len(running) > 0 {
+			oldest = running[0].done
+		}
 		select {
-		case b = <-batches:
+		case b := <-next:
+			running = append(running, b)
+			go func() {
+				defer close(b.done)
+				b.err = e.embed(ctx, b)
+			}()
+			continue
+		case <-oldest:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := e.embed(ctx, b); err != nil {
-			return err
+		b := running[0]
+		running = running[1:]
+		if b.err != nil {
+			return b.err
 		}
 		for _, item := range b.items {
 			if item.Err != nil {
@@ -147,13 +172,15 @@ func (e *embedder) run(ctx context.Context, images []string, f format) error {
 // A batch is some images on their way through the model.
 type batch struct {
 	items  []answer.Item
-	pixels []byte // of the items without an error, one after the other
+	pixels []byte        // of the items without an error, one after the other
+	done   chan struct{} // closed when it has been in the model
+	err    error         // of the model
 }
 
 // prepare reads and decodes images on all processors. What is wrong with one becomes its item's error.
 func (e *embedder) prepare(ctx context.Context, first int, names []string) *batch {
 	size := e.model.InBytes()
-	b := &batch{items: make([]answer.Item, len(names)), pixels: make([]byte, len(names)*size)}
+	b := &batch{items: make([]answer.Item, len(names)), pixels: make([]byte, len(names)*size), done: make(chan struct{})}
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var wg sync.WaitGroup
 	for i, name := range names {
@@ -189,7 +216,10 @@ func (e *embedder) embed(ctx context.Context, b *batch) error {
 	}
 	values := count(e.model.Outputs[string(e.output)])
 	vectors := make([]float32, n*values)
-	if err := e.model.Embed(ctx, e.output, n, b.pixels, vectors); err != nil {
+	switch err := e.model.Embed(ctx, e.output, n, b.pixels, vectors); {
+	case errors.Is(err, kernels.ErrDown):
+		return unusablef("%w", err)
+	case err != nil:
 		return err
 	}
 	for i := range b.items {

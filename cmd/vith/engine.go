@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"vith/cmd/internal/open"
-	"vith/cuda"
 	"vith/kernels/host"
 	"vith/server"
 	"vith/vit"
@@ -17,8 +16,6 @@ import (
 type engine struct {
 	model *open.Model
 	info  server.Info
-	name  string // of the device
-	load  meter
 }
 
 var _ server.Engine = (*engine)(nil)
@@ -31,15 +28,15 @@ func newEngine(m *open.Model) *engine {
 			ModelDigest:   m.Digest,
 			Preprocessing: m.Preprocess.ID(),
 			Synthetic:     m.Synthetic,
-			Device:        m.Backend().Name(),
+			Device:        m.Device,
 			Precision:     m.Precision,
+			GELU:          m.GELU,
 			ImageSize:     m.Preprocess.Size,
 			Outputs:       m.Outputs,
 			MaxBatch:      m.MaxBatch(),
 			InBytes:       m.InBytes(),
-			Parallel:      m.Depth(),
+			Parallel:      m.Engines()[0].Depth(),
 		},
-		name: open.CPUName(),
 	}
 }
 
@@ -50,38 +47,38 @@ func (e *engine) Prepare(ctx context.Context, dst, img []byte, o server.PrepareO
 }
 
 func (e *engine) Embed(ctx context.Context, output string, n int, in []byte, out []float32) error {
-	defer e.load.begin()()
 	return e.model.Embed(ctx, vit.Output(output), n, in, out)
 }
 
 func (e *engine) Info() server.Info { return e.info }
 
 func (e *engine) Devices() []server.Device {
-	m := e.model.Backend().Memory()
-	d := server.Device{
-		ID: e.info.Device, Name: e.name, State: "ok", Load: e.load.lastSecond(),
-		Memory: server.Memory{Total: m.Total, Free: m.Free, Weights: m.Weights, Arena: m.Arena, Workspace: m.Workspace},
+	var list []server.Device
+	for _, s := range e.model.States() {
+		d := server.Device{
+			ID: s.ID, Name: s.Name, UUID: s.UUID, Driver: s.Driver, State: server.DeviceOK, Load: s.Load,
+			Memory: server.Memory{
+				Total: s.Memory.Total, Free: s.Memory.Free, Weights: s.Memory.Weights, Arena: s.Memory.Arena, Workspace: s.Memory.Workspace,
+				Context: s.Context, Other: s.Other,
+			},
+			Power: server.Power{Watts: s.Power, LimitWatts: s.PowerLimit, EnergyJoules: s.Energy},
+		}
+		if s.Err != nil {
+			d.State, d.Error = server.DeviceDown, s.Err.Error()
+		}
+		list = append(list, d)
 	}
-	gpu, ok := e.model.Backend().(*cuda.Backend)
-	if !ok {
-		d.Memory.Total, d.Memory.Free = open.Memory()
-		return []server.Device{d}
-	}
-	d.Name, d.UUID = gpu.Info().Name, gpu.Info().UUID
-	if err := gpu.Down(); err != nil {
-		d.State = err.Error()
-	}
-	return []server.Device{d}
+	return list
 }
 
-// logModel says what was loaded and what runs it.
+// logModel says what was loaded and what runs it. Memory is that of each device.
 func logModel(log *slog.Logger, e *engine, took time.Duration) {
 	attrs := []any{"model", e.info.Model, "digest", e.info.ModelDigest, "preprocessing", e.info.Preprocessing,
-		"device", e.info.Device, "precision", e.info.Precision}
-	if cpu, ok := e.model.Backend().(*host.Backend); ok {
+		"device", e.info.Device, "precision", e.info.Precision, "gelu", e.info.GELU}
+	if cpu, ok := e.model.Engines()[0].Backend().(*host.Backend); ok {
 		attrs = append(attrs, "instructions", cpu.Tier(), "threads", cpu.Threads())
 	}
-	m := e.model.Backend().Memory()
+	m := e.model.States()[0].Memory
 	attrs = append(attrs, "weights_mib", m.Weights>>20, "arena_mib", m.Arena>>20, "max_batch", e.info.MaxBatch, "seconds", took.Seconds())
 	log.Info("model loaded", attrs...)
 	if e.info.Synthetic {

@@ -17,6 +17,7 @@ const asProgram = "TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
+		emulateGPUs()
 		main()
 	}
 	os.Exit(m.Run())
@@ -38,7 +39,7 @@ func command(t *testing.T, env []string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(self, args...)
 	inherited := slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "VITH_") })
-	cmd.Env = append(inherited, asProgram+"=1", "HF_HUB_CACHE="+filepath.Join(t.TempDir(), "none"))
+	cmd.Env = append(inherited, asProgram+"=1", "HF_HUB_CACHE="+filepath.Join(t.TempDir(), "none"), "XDG_CACHE_HOME="+t.TempDir())
 	cmd.Env = append(cmd.Env, env...)
 	return cmd
 }

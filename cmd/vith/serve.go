@@ -35,6 +35,7 @@ func serveCommand() *cli.Command {
 		Usage: "HTTP API and web page on :7860",
 		Description: `Loads the model, then answers until SIGTERM or Ctrl-C: requests under way are finished,
 new ones refused. A second signal stops at once; vith stop does the same from elsewhere.
+When every GPU has failed it ends with code 3: only another process gets them to work again.
 The web page is at /, a description of the API at /api. With --api-key, all but the page,
 health and metrics needs the key.
 
@@ -72,6 +73,7 @@ func (s *serveFlags) flags() []cli.Flag {
 		newFlag(&s.cacheSize, "cache-size", "0", "`SIZE` memory for vectors of images that come again", zeroOr(size)),
 		newFlag(&s.cacheDir, "cache-dir", "", "`FOLDER` those vectors are kept here as well, over restarts", text),
 		newFlag(&s.urlFetch, "url-fetch", "off", "`RULE` images named by URL: off, or public addresses", oneOf("off", "public")),
+		newFlag(&s.memory, "memory-limit", "", "`SIZE` memory to use of each GPU; default what is free", size),
 		newFlag(&s.requestTimeout, "request-timeout", "30s", "`TIME` longest work on a request", duration),
 		newFlag(&s.exitTimeout, "exit-timeout", "30s", "`TIME` longest wait for requests under way when stopping", duration),
 		newFlag(&s.pprof, "pprof", "", "`HOST:PORT` of this machine alone, such as 127.0.0.1:6060, for Go's profiles", loopback),
@@ -84,7 +86,6 @@ func (s *serveFlags) flags() []cli.Flag {
 		{"queue", "embedded", "`QUEUE` jobs wait here"},
 		{"job-ttl", "24h", "`TIME` results of jobs are kept"},
 		{"data-dir", "", "`FOLDER` jobs are kept here"},
-		{"memory-limit", "", "`SIZE` GPU memory to use"},
 	} {
 		l := &laterFlag{name: f.name, only: f.only}
 		s.later = append(s.later, l)
@@ -138,7 +139,7 @@ func (s *serveFlags) run(c *cli.Context) error {
 	srv, err := server.New(engine, server.Config{
 		ModelName: s.name, Output: s.output, Normalize: s.normalize,
 		MaxClientBatchSize: s.clientBatch, MaxQueueSize: s.queue, MaxQueueDelay: s.queueDelay, MaxBodySize: s.body, MaxImagePixels: s.pixels,
-		CacheBytes: s.cacheSize, CacheDir: s.cacheDir, FetchURLs: s.urlFetch == "public", Variant: fmt.Sprintf("%+v gelu %s", model.Config(), s.gelu),
+		CacheBytes: s.cacheSize, CacheDir: s.cacheDir, FetchURLs: s.urlFetch == "public", Variant: fmt.Sprintf("%+v gelu %s", model.Config(), model.GELU),
 		RequestTimeout: s.requestTimeout, APIKeys: keys, Version: buildVersion(), Logger: log,
 	})
 	if err != nil {
@@ -165,18 +166,22 @@ func (s *serveFlags) run(c *cli.Context) error {
 	log.Info("serving", "url", browseURL(ln.Addr()), "pid", os.Getpid(), "api_keys", len(keys))
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
+	var failed error
 	select {
 	case err := <-served:
 		return fmt.Errorf("the server ended by itself: %w", err)
+	case <-model.Down():
+		failed = unusablef("no device is left, and only another process gets them to work again: %w", model.Err(0))
+		log.Error("stopping: no device is left; whoever watches over this process should start it again", "error", model.Err(0))
 	case <-ctx.Done():
 	}
 	signal.Reset(os.Interrupt, syscall.SIGTERM) // before anybody can tell that it stops: the next one stops it at once
 	log.Info("stopping: requests under way are finished", "within", s.exitTimeout)
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.exitTimeout)
 	defer cancel()
-	if err := srv.Shutdown(patience); err != nil {
+	if err := srv.Shutdown(patience); err != nil && failed == nil {
 		return &exitError{exitFailed, fmt.Errorf("requests were unfinished after %v and are cut off: %w", s.exitTimeout, err)}
 	}
 	log.Info("stopped")
-	return nil
+	return failed
 }

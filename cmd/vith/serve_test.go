@@ -26,12 +26,17 @@ type running struct {
 	logs chan string
 }
 
-// serve starts a server on a free port. It is killed when the test ends.
+// serve starts a server on a free port, on the CPU. It is killed when the test ends.
 func serve(t *testing.T, args ...string) *running {
 	t.Helper()
+	return serveIn(t, nil, append([]string{"--device", "cpu"}, args...)...)
+}
+
+func serveIn(t *testing.T, env []string, args ...string) *running {
+	t.Helper()
 	s := &running{dir: t.TempDir(), logs: make(chan string, 1)}
-	args = append([]string{"serve", "--device", "cpu", "--model", tiny, "--addr", "127.0.0.1:0", "--log-format", "json"}, args...)
-	s.cmd = command(t, []string{"XDG_RUNTIME_DIR=" + s.dir}, args...)
+	args = append([]string{"serve", "--model", tiny, "--addr", "127.0.0.1:0", "--log-format", "json"}, args...)
+	s.cmd = command(t, append(env, "XDG_RUNTIME_DIR="+s.dir), args...)
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

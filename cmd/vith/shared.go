@@ -58,7 +58,7 @@ type modelFlags struct {
 	model, device, precision, activation, gelu string
 	output                                     string
 	normalize, deterministic                   bool
-	batch, threads                             int
+	batch, threads, memory                     int
 }
 
 const modelUsage = "`MODEL` a .safetensors file, its folder, a pulled hub id, or synth:CONFIG/SEED"
@@ -66,7 +66,7 @@ const modelUsage = "`MODEL` a .safetensors file, its folder, a pulled hub id, or
 func (m *modelFlags) flags() []cli.Flag {
 	list := []cli.Flag{
 		newFlag(&m.model, "model", "", modelUsage, text),
-		newFlag(&m.device, "device", "auto", "`DEVICE` auto, cpu, cuda, cuda:N, a GPU's UUID, or emu", text),
+		newFlag(&m.device, "device", "auto", "`DEVICE` auto, cpu, cuda (all), cuda:0,2, a GPU's UUID, or emu", text),
 		newFlag(&m.precision, "precision", "auto", "`PRECISION` auto, fp32, tf32, fp16 or bf16; the CPU has fp32, bf16", text),
 		newFlag(&m.output, "output", string(vit.Pooled), "`OUTPUT` pooled, projected or penultimate",
 			oneOf(string(vit.Pooled), string(vit.Projected), string(vit.Penultimate))),
@@ -74,7 +74,7 @@ func (m *modelFlags) flags() []cli.Flag {
 		newFlag(&m.activation, "activation", "", "`NAME` gelu or quick_gelu, whatever the checkpoint says", oneOf("gelu", "quick_gelu")),
 		newFlag(&m.gelu, "gelu", "auto", "`FORM` auto, exact or tanh; fp32 is always exact", oneOf("auto", "exact", "tanh")),
 		newFlag(&m.threads, "threads", "", "`N` default the container's CPU quota, else all cores", between(1, 4096)),
-		newSwitch(&m.deterministic, "deterministic", "same bits whatever the load; always so on the CPU, slower on a GPU"),
+		newSwitch(&m.deterministic, "deterministic", "same bits whatever the load; a GPU then runs full batches only"),
 	}
 	return append(append(list, m.pixelFlags.flags()...), m.logFlags.flags()...)
 }
@@ -104,8 +104,18 @@ func (m *modelFlags) load(c *cli.Context, log *slog.Logger, outputs []vit.Output
 	defer bar.clear()
 	model, err := open.Load(c.Context, open.Options{
 		Model: m.model, Device: m.device, Precision: m.precision, Activation: m.activation, GELU: m.gelu,
-		CPU: os.Getenv("VITH_CPU"), Threads: m.threads, MaxBatch: m.batch, Deterministic: m.deterministic,
-		Outputs: outputs, Normalize: normalize, Preprocess: m.pixelFlags.options(), Log: log, Progress: bar.set,
+		CPU: os.Getenv("VITH_CPU"), Threads: m.threads, MaxBatch: m.batch, Memory: int64(m.memory), Deterministic: m.deterministic,
+		Choices: choicesFile(), Outputs: outputs, Normalize: normalize, Preprocess: m.pixelFlags.options(), Log: log, Progress: bar.set,
+		Lost: func(s open.State) { log.Error("a device failed and gets no more work", "device", s.ID, "error", s.Err) },
 	})
 	return model, openError(c, err)
+}
+
+// choicesFile keeps the algorithms that were chosen for a GPU, or is "" where users have no folder for such things.
+func choicesFile() string {
+	folder, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(folder, "vith", "cublaslt.jsonl")
 }
