@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"vith/vit/tower"
@@ -15,8 +16,13 @@ import (
 func TestExamineSoundTowers(t *testing.T) {
 	for _, config := range []string{"vit-tiny", "vit-tiny-b", "vit-tiny-g"} {
 		path := saved(t, config, 1)
+		var mu sync.Mutex
 		var last, total int64
-		x, err := Examine(t.Context(), path, func(d, n int64) { last, total = max(last, d), n })
+		x, err := Examine(t.Context(), path, func(d, n int64) {
+			mu.Lock()
+			defer mu.Unlock()
+			last, total = max(last, d), n
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -670,6 +670,14 @@ func TestBadServers(t *testing.T) {
 		}
 		return n == 2 || n == 1 && cut(w, r)
 	}, []string{"", from(1_000_000), ""}, "has no bytes from 1000000 on")
+	// An error in between, whose page has an ETag of its own.
+	survives(func(n int, w http.ResponseWriter, r *http.Request) bool {
+		if n == 2 {
+			w.Header().Set("ETag", `"error-page"`)
+			w.WriteHeader(http.StatusBadGateway)
+		}
+		return n == 2 || n == 1 && cut(w, r)
+	}, []string{"", from(1_000_000), from(1_000_000)}, "502 Bad Gateway")
 	// Overload, and links that expire.
 	status := func(code int, header ...string) server {
 		return func(n int, w http.ResponseWriter, r *http.Request) bool {

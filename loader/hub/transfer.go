@@ -169,7 +169,8 @@ func (t *transfer) fetch(ctx context.Context, from, to int64, alive func()) erro
 	}
 	defer resp.Body.Close()
 	host := resp.Request.URL.Host
-	if etag := resp.Header.Get("ETag"); t.validator != "" && etag != "" && etag != t.validator {
+	success := resp.StatusCode/100 == 2
+	if etag := resp.Header.Get("ETag"); success && t.validator != "" && etag != "" && etag != t.validator {
 		if err := t.restart(); err != nil {
 			return err
 		}
@@ -184,7 +185,7 @@ func (t *transfer) fetch(ctx context.Context, from, to int64, alive func()) erro
 			return err
 		}
 		return transientf("%s has no bytes from %d on", host, from)
-	case resp.StatusCode/100 != 2:
+	case !success:
 		return t.client.refusal(t.id, t.remote.name, resp)
 	case isPage(resp.Header):
 		return pageError(t.name(), host)
