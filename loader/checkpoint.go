@@ -80,8 +80,12 @@ const blockBytes = 64 << 10
 
 var blockBuffers = sync.Pool{New: func() any { return new([blockBytes]byte) }}
 
-// blocks calls f with the stored bytes of elements [i, i+n), in order, a block at a time.
+// blocks calls f with the stored bytes of elements [i, i+n), in order, a block at a time. Those of a file do not stay in
+// memory.
 func (w *weight) blocks(i, n int, f func(i int, b []byte) error) error {
+	if s, ok := w.values.(straight); ok {
+		defer forget(s.read(nil, i, n))
+	}
 	buf := blockBuffers.Get().(*[blockBytes]byte)
 	defer blockBuffers.Put(buf)
 	step := blockBytes / int(w.dtype.Size())

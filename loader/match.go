@@ -126,8 +126,8 @@ func (m *match) weights(c tower.Config, source string) (weights map[string]*weig
 
 // straight values lie in memory as they are wanted.
 type straight struct {
-	data []byte
-	size int // bytes of a value
+	data []byte // of a mapped file
+	size int    // bytes of a value
 }
 
 func (s straight) read(_ []byte, i, n int) []byte { return s.data[i*s.size:][:n*s.size] }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +32,16 @@ func mapFile(path string) ([]byte, error) {
 		return nil, &Error{File: path, Problem: fmt.Sprintf("cannot map %d bytes", info.Size()), Err: err}
 	}
 	return data, nil
+}
+
+// forget lets go of the pages of some bytes of a mapped file. They stay in the page cache, but no longer count as this
+// program's memory.
+func forget(mapped []byte) {
+	if len(mapped) == 0 {
+		return
+	}
+	before := int(uintptr(unsafe.Pointer(&mapped[0]))) % os.Getpagesize() // back to the start of the page
+	unix.Madvise(unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(&mapped[0]), -before)), before+len(mapped)), unix.MADV_DONTNEED)
 }
 
 // errFault is the cause of an Error about a page that cannot be read.

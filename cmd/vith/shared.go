@@ -56,7 +56,7 @@ type modelFlags struct {
 	logFlags
 	pixelFlags
 	model, device, precision, activation, gelu string
-	output                                     string
+	output, packedCache                        string
 	normalize, deterministic                   bool
 	batch, threads, memory                     int
 }
@@ -74,6 +74,7 @@ func (m *modelFlags) flags() []cli.Flag {
 		newFlag(&m.activation, "activation", "", "`NAME` gelu or quick_gelu, whatever the checkpoint says", oneOf("gelu", "quick_gelu")),
 		newFlag(&m.gelu, "gelu", "auto", "`FORM` auto, exact or tanh; fp32 is always exact", oneOf("auto", "exact", "tanh")),
 		newFlag(&m.threads, "threads", "", "`N` default the container's CPU quota, else all cores", between(1, 4096)),
+		newFlag(&m.packedCache, "packed-cache", "", "`FOLDER` keep the CPU's form of the weights there, to start sooner", text),
 		newSwitch(&m.deterministic, "deterministic", "same bits whatever the load; a GPU then runs full batches only"),
 	}
 	return append(append(list, m.pixelFlags.flags()...), m.logFlags.flags()...)
@@ -105,7 +106,7 @@ func (m *modelFlags) load(c *cli.Context, log *slog.Logger, outputs []vit.Output
 	model, err := open.Load(c.Context, open.Options{
 		Model: m.model, Device: m.device, Precision: m.precision, Activation: m.activation, GELU: m.gelu,
 		CPU: os.Getenv("VITH_CPU"), Threads: m.threads, MaxBatch: m.batch, Memory: int64(m.memory), Deterministic: m.deterministic,
-		Choices: choicesFile(), Outputs: outputs, Normalize: normalize, Preprocess: m.pixelFlags.options(), Log: log, Progress: bar.set,
+		Choices: choicesFile(), PackedCache: m.packedCache, Outputs: outputs, Normalize: normalize, Preprocess: m.pixelFlags.options(), Log: log, Progress: bar.set,
 		Lost: func(s open.State) { log.Error("a device failed and gets no more work", "device", s.ID, "error", s.Err) },
 	})
 	return model, openError(c, err)

@@ -37,6 +37,7 @@ type Backend struct {
 	weights map[weightKey]unsafe.Pointer
 	regions []region    // that hold weights
 	scratch [][]float32 // of each worker
+	cache   *cache      // nil: none
 }
 
 var _ kernels.Backend = (*Backend)(nil)

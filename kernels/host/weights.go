@@ -2,8 +2,6 @@ package host
 
 import (
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	"vith/kernels"
@@ -72,32 +70,25 @@ func panelAt(l layout, rows, cols, nr, p, c int) int {
 // loadWeights places every requested weight once and tells each request where. Weights are spread over the threads; one
 // weight is read by one thread, front to back.
 func (b *Backend) loadWeights(requests []request) error {
-	var missing []weightKey
-	offset := map[weightKey]int{}
-	total := 0
+	var p placement
+	seen := map[weightKey]bool{}
 	for _, r := range requests {
-		if _, ok := b.weights[r.key]; ok {
+		if _, ok := b.weights[r.key]; ok || seen[r.key] {
 			continue
 		}
-		if _, ok := offset[r.key]; ok {
-			continue
-		}
-		missing = append(missing, r.key)
-		offset[r.key] = total
-		total += r.key.bytes(b.tier.NR)
+		seen[r.key] = true
+		p.keys = append(p.keys, r.key)
+		p.offset = append(p.offset, p.bytes)
+		p.bytes += r.key.bytes(b.tier.NR)
 	}
-	if total > 0 {
-		memory, err := reserve(total)
+	if p.bytes > 0 {
+		all, weights, err := b.place(&p)
 		if err != nil {
-			return fmt.Errorf("host: reserve %d bytes for weights: %w", total, err)
-		}
-		if err := b.pack(missing, memory, offset); err != nil {
-			memory.release()
 			return err
 		}
-		b.regions = append(b.regions, memory)
-		for _, k := range missing {
-			b.weights[k] = unsafe.Pointer(&memory[offset[k]])
+		b.regions = append(b.regions, all)
+		for i, k := range p.keys {
+			b.weights[k] = unsafe.Pointer(&weights[p.offset[i]])
 		}
 	}
 	for _, r := range requests {
@@ -106,33 +97,36 @@ func (b *Backend) loadWeights(requests []request) error {
 	return nil
 }
 
-// pack fills memory with the weights at their offsets. The first error ends it.
-func (b *Backend) pack(keys []weightKey, memory region, offset map[weightKey]int) error {
-	var (
-		failed atomic.Bool
-		once   sync.Once
-		first  error
-	)
-	packers := make([]packer, b.pool.threads)
-	b.pool.run(&step{tasks: len(keys), run: func(task, worker int) {
-		if failed.Load() {
-			return
-		}
-		k, p := keys[task], &packers[worker]
-		p.tier = b.tier
-		if err := p.place(k, memory[offset[k]:][:k.bytes(b.tier.NR)]); err != nil {
-			failed.Store(true)
-			once.Do(func() { first = err })
-		}
-	}})
-	return first
+// place returns packed weights, and the memory to release that they are in.
+func (b *Backend) place(p *placement) (all, weights region, err error) {
+	if b.cache != nil {
+		return b.cached(p)
+	}
+	weights, err = b.pack(p)
+	return weights, weights, err
+}
+
+// pack reserves memory for weights and fills it.
+func (b *Backend) pack(p *placement) (region, error) {
+	memory, err := reserve(p.bytes)
+	if err != nil {
+		return nil, fmt.Errorf("host: reserve %d bytes for weights: %w", p.bytes, err)
+	}
+	if err := b.eachWeight(p, func(i int, packer *packer) error {
+		return packer.place(p.keys[i], memory[p.offset[i]:][:p.keys[i].bytes(b.tier.NR)])
+	}); err != nil {
+		memory.release()
+		return nil, err
+	}
+	return memory, nil
 }
 
 // A packer is one thread that packs weights, and its memory for NR rows of them.
 type packer struct {
 	tier   *simd.Tier
 	rows   []float32
-	halves []uint16 // the rows, rounded, in even columns
+	halves []uint16  // the rows, rounded, in even columns
+	panel  []float32 // one packed panel
 }
 
 // place writes one weight to dst, NR rows at a time.

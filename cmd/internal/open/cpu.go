@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"vith/cuda"
+	"vith/kernels"
+	"vith/kernels/host"
 	"vith/kernels/host/simd"
 )
 
@@ -96,6 +98,20 @@ func (f *Found) addGPUs() error {
 		f.NoMonitor = err.Error()
 	}
 	f.Auto, f.Devices = "cuda:"+strings.Join(names, ","), append(list, f.Devices...)
+	return nil
+}
+
+// cacheWeights lets the CPU keep its form of the model's weights in the folder that o names, if it names one.
+func (o Options) cacheWeights(s source, b kernels.Backend) error {
+	cpu, ok := b.(*host.Backend)
+	if !ok || o.PackedCache == "" {
+		return nil
+	}
+	digest, err := s.Digest()
+	if err != nil {
+		return err
+	}
+	cpu.CacheWeights(o.PackedCache, digest, o.Log)
 	return nil
 }
 

@@ -31,6 +31,7 @@ type Options struct {
 	// pass is filled up to MaxBatch images, and algorithms are not chosen by measurement. The CPU does so always.
 	Deterministic bool
 	Choices       string // file that keeps the algorithms chosen for a GPU; "": none
+	PackedCache   string // folder that keeps the weights in the form the CPU uses, to be mapped on the next start; "": none
 
 	Outputs    []vit.Output       // nil: all that the model has
 	Normalize  bool               // vectors of unit length, whatever the output
@@ -125,6 +126,10 @@ func (o Options) engines(c tower.Config, s source, devices []*device, outputs []
 	for i, d := range devices {
 		report := progress.part(o.Progress)
 		loading.Go(func() {
+			if err := o.cacheWeights(s, d.Backend); err != nil {
+				tried[i] = attempt{d.Name(), d, err}
+				return
+			}
 			engine, err := vit.NewEngine(c, s, d.Backend, vit.Options{
 				MaxBatch: o.MaxBatch, Outputs: outputs, Normalize: o.Normalize, Progress: report,
 				Precision: types[d.precision], TanhGELU: o.GELU == "tanh", Pad: d.pads, OneBucket: o.Deterministic,

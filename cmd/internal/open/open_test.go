@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -134,6 +135,33 @@ func TestDevices(t *testing.T) {
 		}
 		if d := found.Devices[0]; found.Auto != "cpu" || d.Tier != tier.Name || len(d.Tiers) != len(simd.Tiers()) || d.Threads < 1 || d.Free > d.Total || d.Name == "" {
 			t.Errorf("VITH_CPU=%s: %+v", tier.Name, found)
+		}
+	}
+}
+
+// A second start with a packed cache gives the same vectors and digest.
+func TestPackedCache(t *testing.T) {
+	o := options()
+	o.PackedCache = t.TempDir()
+	var want []float32
+	for i := range 2 {
+		m, err := Load(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := make([]float32, 160)
+		if err := m.Embed(t.Context(), vit.Pooled, 1, make([]byte, m.InBytes()), out); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			want = out
+		}
+		list, err := os.ReadDir(o.PackedCache)
+		if err != nil || len(list) != 2 || !slices.Equal(out, want) { // one of them for the projection
+			t.Errorf("start %d: files %v (%v), the same vector: %t", i, list, err, slices.Equal(out, want))
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
