@@ -84,7 +84,7 @@ var blockBuffers = sync.Pool{New: func() any { return new([blockBytes]byte) }}
 // memory.
 func (w *weight) blocks(i, n int, f func(i int, b []byte) error) error {
 	if s, ok := w.values.(straight); ok {
-		defer forget(s.read(nil, i, n))
+		defer forget(s.data[:(i+n)*s.size]) // from the start: a fault maps pages before it as well
 	}
 	buf := blockBuffers.Get().(*[blockBytes]byte)
 	defer blockBuffers.Put(buf)

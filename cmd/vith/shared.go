@@ -106,7 +106,8 @@ func (m *modelFlags) load(c *cli.Context, log *slog.Logger, outputs []vit.Output
 	model, err := open.Load(c.Context, open.Options{
 		Model: m.model, Device: m.device, Precision: m.precision, Activation: m.activation, GELU: m.gelu,
 		CPU: os.Getenv("VITH_CPU"), Threads: m.threads, MaxBatch: m.batch, Memory: int64(m.memory), Deterministic: m.deterministic,
-		Choices: choicesFile(), PackedCache: m.packedCache, Outputs: outputs, Normalize: normalize, Preprocess: m.pixelFlags.options(), Log: log, Progress: bar.set,
+		Choices: choicesFile(), PackedCache: m.packedCache, Outputs: outputs, Normalize: normalize,
+		Preprocess: m.pixelFlags.options(), Log: log, Progress: bar.set,
 		Lost: func(s open.State) { log.Error("a device failed and gets no more work", "device", s.ID, "error", s.Err) },
 	})
 	return model, openError(c, err)

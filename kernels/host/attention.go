@@ -8,7 +8,7 @@ import (
 	"vith/kernels/tensor"
 )
 
-// A heads is an attention call. A task is one head of one image: its keys and values are packed into panels once, then
+// A heads is an attention call. A task is one head of one image, or, where those are too few, some of its queries: the keys and values are packed into panels once, then
 // each tile of query rows computes its scores, their softmax and the weighted sum of values without leaving the cache.
 // bfloat16 operands are widened there, and the result is rounded: everything between is fp32.
 type heads struct {
@@ -16,6 +16,7 @@ type heads struct {
 	q, k, v, y                *operand
 	count, queries, keys, dim int
 	scale                     float32
+	tiles, parts              int // of the queries: tiles, and tasks
 	keyPanels, valuePanels    int
 	scorePitch, valuePitch    int // elements between rows of a tile of scores, and of weighted values
 	scratch                   func(worker int) []float32
@@ -28,14 +29,28 @@ func compileAttention(c *compiler, call *kernels.Call) step {
 		count: d[1], queries: d[2], keys: d[3], dim: d[4], scale: call.Scalars[0],
 		keyPanels: (d[3] + t.NR - 1) / t.NR, valuePanels: (d[4] + t.NR - 1) / t.NR,
 	}
+	h.tiles = (h.queries + t.MR - 1) / t.MR
+	h.parts = c.backend.parts(d[0]*h.count, h.tiles)
 	h.scorePitch, h.valuePitch = h.keyPanels*t.NR+16, h.valuePanels*t.NR
 	h.scratch = c.need(h.keyPanels*h.dim*t.NR + h.valuePanels*h.keys*t.NR + t.MR*(h.scorePitch+h.valuePitch) + max(t.MR, t.NR)*h.dim)
-	return step{tasks: d[0] * d[1], run: h.run}
+	return step{tasks: d[0] * h.count * h.parts, run: h.run}
+}
+
+// parts is into how many parts each of so many tasks is best cut, at most so many.
+func (b *Backend) parts(tasks, most int) int {
+	best := 1
+	for parts := 1; parts <= most && b.pool.balance(tasks*best) < enough; parts++ {
+		if b.pool.balance(tasks*parts) > b.pool.balance(tasks*best) {
+			best = parts
+		}
+	}
+	return best
 }
 
 func (h *heads) run(task, worker int) {
 	t := h.tier
-	image, col := task/h.count, task%h.count*h.dim
+	part, head := task%h.parts, task/h.parts
+	image, col := head/h.count, head%h.count*h.dim
 	s := h.scratch(worker)
 	take := func(n int) (part []float32) {
 		part, s = s[:n], s[n:]
@@ -48,9 +63,9 @@ func (h *heads) run(task, worker int) {
 	wide := take(max(t.MR, t.NR) * h.dim) // rows of q or k, if they are bfloat16
 	h.pack(keys, values, wide, image*h.keys, col)
 
-	tiles := (h.queries + t.MR - 1) / t.MR
-	for i := range tiles {
-		lo, hi := span(h.queries, tiles, i)
+	first, last := span(h.tiles, h.parts, part)
+	for i := first; i < last; i++ {
+		lo, hi := span(h.queries, h.tiles, i)
 		rows, row := hi-lo, image*h.queries+lo
 		q, pitch := h.widen(h.q, row, rows, col, wide)
 		for p := range h.keyPanels {

@@ -7,6 +7,18 @@
 // In bf16, weights and activations are bfloat16 in memory, which halves the weights; sums, biases, normalisation,
 // activation functions, attention's scores and the residual stream are fp32. Where the instruction set multiplies
 // bfloat16 that doubles the speed. Elsewhere weights are widened in registers, and it saves memory only.
+//
+// # Threads
+//
+// A step of a pass is one call, and all threads work on it: its tasks are handed out one by one, and the next step begins
+// when all are done. Tasks are as large as the caches like, and smaller where the threads are more than the tasks would
+// occupy. TestBalance computes, for ViT-H-14 and up to 64 threads, that at least 90 % of the threads' time is filled, in
+// batches of 8 and for single images: reasoned from counts, and not measured on more than two cores. Not in the counts
+// are the time to wake threads, some microseconds a step; the row-wise steps of a single image, for which 33 threads are
+// enough; and memory: a pass reads every weight once, so that no image takes less time than that.
+//
+// The threads are GOMAXPROCS, which follows the CPU quota of a container, and they sleep between steps: two programs on
+// one machine share it as the system likes.
 package host
 
 import (
@@ -87,14 +99,12 @@ func (b *Backend) Caps() kernels.Caps {
 func (b *Backend) Load(p *kernels.Program) (kernels.Runner, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	plan := kernels.MakePlan(p)
-	r := &runner{backend: b, bases: make([]unsafe.Pointer, len(p.Bufs)), offsets: plan.Offset}
-	c := compiler{backend: b, program: p, runner: r}
-	for i := range p.Calls {
-		if err := c.compile(&p.Calls[i]); err != nil {
-			return nil, err
-		}
+	c, err := b.compile(p)
+	if err != nil {
+		return nil, err
 	}
+	r, plan := c.runner, kernels.MakePlan(p)
+	r.offsets = plan.Offset
 	if err := b.loadWeights(c.requests); err != nil {
 		return nil, err
 	}
@@ -120,6 +130,17 @@ func (b *Backend) Load(p *kernels.Program) (kernels.Runner, error) {
 		b.arena = arena
 	}
 	return r, nil
+}
+
+// compile turns every call of a program into a step.
+func (b *Backend) compile(p *kernels.Program) (*compiler, error) {
+	c := &compiler{backend: b, program: p, runner: &runner{backend: b, bases: make([]unsafe.Pointer, len(p.Bufs))}}
+	for i := range p.Calls {
+		if err := c.call(&p.Calls[i]); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // Memory counts what the backend reserved. Total and Free are the machine's affair and stay 0.
@@ -247,7 +268,7 @@ type compiler struct {
 	scratch  int       // floats a worker needs
 }
 
-func (c *compiler) compile(call *kernels.Call) error {
+func (c *compiler) call(call *kernels.Call) error {
 	if err := call.Kernel.Check(call.Dims); err != nil {
 		return err
 	}

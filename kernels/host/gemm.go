@@ -14,7 +14,7 @@ const (
 	// depend on it. It is even: pairs of bfloat16 are not cut.
 	maxK = 1280
 	// blockRows and blockCols bound the result of one task. Its rows of x are read once for each panel, from the
-	// second-level cache.
+	// second-level cache, and each of its panels once from memory.
 	blockRows = 84
 	blockCols = 128
 )
@@ -45,7 +45,7 @@ type tile struct {
 }
 
 // compileGEMM splits the result into blocks of about blockRows x blockCols, columns first, so that few threads read
-// the same weights.
+// the same weights. Where that leaves threads without work, blocks are narrower, then lower.
 func compileGEMM(c *compiler, call *kernels.Call) step {
 	t, alpha := c.backend.tier, call.Scalars[0]
 	g := &product{
@@ -64,10 +64,8 @@ func compileGEMM(c *compiler, call *kernels.Call) step {
 		g.widens = true
 	}
 	g.direct = g.y.kind == tensor.F32 && g.alpha == 1 && (g.residual == nil || g.activate == nil)
-	g.panelsPerBlock = max(1, blockCols/t.NR)
 	all := (g.n + t.NR - 1) / t.NR
-	g.colBlocks = (all + g.panelsPerBlock - 1) / g.panelsPerBlock
-	g.rowBlocks = (g.m + blockRows - 1) / blockRows
+	g.split(c.backend.pool, all)
 
 	rows := (g.m + g.rowBlocks - 1) / g.rowBlocks
 	block, wide := rows*min(g.panelsPerBlock, all)*t.NR, 0
@@ -81,6 +79,22 @@ func compileGEMM(c *compiler, call *kernels.Call) step {
 		return s[:block], s[block:]
 	}
 	return step{tasks: g.rowBlocks * g.colBlocks, run: g.run}
+}
+
+// split chooses the blocks of a result of so many panels: the largest that balance, else those that balance best.
+func (g *product) split(p *pool, all int) {
+	best := 0.0
+	for rows := blockRows; rows >= blockRows/3; rows -= blockRows / 3 {
+		for cols := max(1, blockCols/g.tier.NR); cols >= 1; cols /= 2 {
+			rowBlocks, colBlocks := (g.m+rows-1)/rows, (all+cols-1)/cols
+			if b := p.balance(rowBlocks * colBlocks); b > best {
+				best, g.rowBlocks, g.colBlocks, g.panelsPerBlock = b, rowBlocks, colBlocks, cols
+			}
+			if best >= enough {
+				return
+			}
+		}
+	}
 }
 
 func activation(t *simd.Tier, a kernels.Activation) func(x *float32, ld, rows, cols int) {

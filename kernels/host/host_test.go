@@ -114,7 +114,7 @@ func TestSameBits(t *testing.T) {
 	for _, tier := range simd.Tiers() {
 		for _, kind := range []tensor.DType{tensor.F32, tensor.BF16} {
 			var want []float32
-			for _, threads := range []int{1, 2, 5} {
+			for _, threads := range []int{1, 2, 5, 64} {
 				b, err := New(Options{Threads: threads, Tier: tier.Name})
 				if err != nil {
 					t.Fatal(err)
@@ -320,6 +320,37 @@ func BenchmarkGEMM(b *testing.B) {
 					b.ReportMetric(100*flops/b.Elapsed().Seconds()/peak(backend, loop), "%peak")
 				})
 			}
+		}
+	}
+}
+
+// BenchmarkPack packs fc1 of ViT-H-14 from memory, and gives what it reads in a second, and how that compares with
+// copying the same bytes.
+func BenchmarkPack(b *testing.B) {
+	const rows, cols = 5120, 1280
+	source, target := make([]float32, rows*cols), make([]float32, rows*cols)
+	for _, kind := range []tensor.DType{tensor.F32, tensor.BF16} {
+		for _, tier := range simd.Tiers() {
+			b.Run(fmt.Sprintf("type=%v/tier=%s", kind, tier.Name), func(b *testing.B) {
+				w := &kernels.Weight{Key: "fc1", Type: kind, Rows: rows, Cols: cols, Fill: func(dst []float32, row0, n int) error {
+					copy(dst, source[row0*cols:])
+					return nil
+				}}
+				k := weightKey{w, map[tensor.DType]layout{tensor.F32: panels, tensor.BF16: pairs}[kind], 1}
+				memory, p := make(region, k.bytes(tier.NR)), packer{tier: tier}
+				var packing, copying time.Duration
+				for b.Loop() {
+					start := time.Now()
+					if err := p.place(k, memory); err != nil {
+						b.Fatal(err)
+					}
+					middle := time.Now()
+					copy(target, source)
+					packing, copying = packing+middle.Sub(start), copying+time.Since(middle)
+				}
+				b.ReportMetric(4*rows*cols*float64(b.N)/packing.Seconds()/1e9, "GB/s")
+				b.ReportMetric(packing.Seconds()/copying.Seconds(), "x-copy")
+			})
 		}
 	}
 }

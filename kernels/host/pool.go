@@ -5,11 +5,13 @@ import (
 	"sync/atomic"
 )
 
-// A pool runs the tasks of one step at a time on a fixed number of threads: the caller and the workers it keeps.
-// Workers sleep between steps, so that an idle engine costs nothing and busy neighbours are not fought.
+// A pool runs the tasks of one step at a time on a fixed number of threads: the caller, as worker 0, and the workers it
+// keeps. Workers sleep between steps, so that an idle engine costs nothing and busy neighbours are not fought. Each
+// that wakes wakes two more: to wake all takes the time of a few wakings, however many they are.
 type pool struct {
 	threads int
 	wake    []chan struct{} // one a worker, worker i+1 listens to wake[i]
+	awake   int             // workers that the step has tasks for
 	step    *step
 	next    atomic.Int64 // the next task to hand out
 	working sync.WaitGroup
@@ -22,6 +24,7 @@ func newPool(threads int) *pool {
 		p.wake = append(p.wake, c)
 		go func() {
 			for range c {
+				p.rouse(i + 1)
 				p.work(i + 1)
 				p.working.Done()
 			}
@@ -34,13 +37,18 @@ func newPool(threads int) *pool {
 func (p *pool) run(s *step) {
 	p.step = s
 	p.next.Store(0)
-	helpers := min(len(p.wake), s.tasks-1)
-	p.working.Add(helpers)
-	for _, c := range p.wake[:helpers] {
-		c <- struct{}{}
-	}
+	p.awake = min(p.threads, s.tasks)
+	p.working.Add(p.awake - 1)
+	p.rouse(0)
 	p.work(0)
 	p.working.Wait()
+}
+
+// rouse wakes the workers below one in a binary tree.
+func (p *pool) rouse(worker int) {
+	for i := 2*worker + 1; i <= 2*worker+2 && i < p.awake; i++ {
+		p.wake[i-1] <- struct{}{}
+	}
 }
 
 func (p *pool) work(worker int) {
@@ -53,6 +61,15 @@ func (p *pool) work(worker int) {
 		s.run(task, worker)
 	}
 }
+
+// balance is the share of the threads' time that equal tasks fill.
+func (p *pool) balance(tasks int) float64 {
+	rounds := (tasks + p.threads - 1) / p.threads
+	return float64(tasks) / float64(rounds*p.threads)
+}
+
+// enough is a balance that smaller tasks are not worth bettering.
+const enough = 0.9
 
 // close ends the workers.
 func (p *pool) close() {

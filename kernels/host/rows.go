@@ -5,12 +5,16 @@ import (
 	"vith/kernels/tensor"
 )
 
-// rowsPerTask is how many rows of a row-wise kernel make a task worth handing out.
-const rowsPerTask = 32
+const (
+	mostRows  = 32 // of a row-wise kernel in a task
+	leastRows = 8  // that are worth handing out
+)
 
-// byRows is a step that applies f to every row, some rows a task.
-func byRows(rows int, f func(row, worker int)) step {
-	tasks := (rows + rowsPerTask - 1) / rowsPerTask
+// byRows is a step that applies f to every row, some rows a task: as many tasks as threads, or a multiple of it.
+func (c *compiler) byRows(rows int, f func(row, worker int)) step {
+	threads := c.backend.pool.threads
+	tasks := threads * ((rows + threads*mostRows - 1) / (threads * mostRows))
+	tasks = min(tasks, (rows+leastRows-1)/leastRows)
 	return step{tasks: tasks, run: func(task, worker int) {
 		lo, hi := span(rows, tasks, task)
 		for r := lo; r < hi; r++ {
@@ -24,12 +28,12 @@ func compileLayerNorm(c *compiler, call *kernels.Call) step {
 	x, y := c.operand(call.In[0]), c.operand(call.Out[0])
 	gamma, beta := c.weight(call.In[1], plain, 1), c.weight(call.In[2], plain, 1)
 	if y.kind == tensor.F32 {
-		return byRows(x.rows, func(r, _ int) {
+		return c.byRows(x.rows, func(r, _ int) {
 			norm(y.f32(r, 0), x.f32(r, 0), gamma.f32(0, 0), beta.f32(0, 0), x.cols, epsilon)
 		})
 	}
 	scratch := c.need(x.cols)
-	return byRows(x.rows, func(r, worker int) {
+	return c.byRows(x.rows, func(r, worker int) {
 		row := scratch(worker)
 		norm(&row[0], x.f32(r, 0), gamma.f32(0, 0), beta.f32(0, 0), x.cols, epsilon)
 		c.backend.tier.Narrow(y.u16(r, 0), x.cols, &row[0], x.cols, 1, x.cols)
@@ -40,7 +44,7 @@ func compileActivation(c *compiler, call *kernels.Call) step {
 	t := c.backend.tier
 	f := map[string]func(*float32, int, int, int){"gelu": t.GELU, "gelu_tanh": t.GELUTanh, "quick_gelu": t.QuickGELU}[call.Kernel.Name]
 	x, y := c.operand(call.In[0]), c.operand(call.Out[0])
-	return byRows(x.rows, func(r, _ int) {
+	return c.byRows(x.rows, func(r, _ int) {
 		copy(y.row(r), x.row(r))
 		f(y.f32(r, 0), y.pitch, 1, y.cols)
 	})
@@ -50,7 +54,7 @@ func compileEmbed(c *compiler, call *kernels.Call) step {
 	patches, y := c.operand(call.In[0]), c.operand(call.Out[0])
 	class, position := c.weight(call.In[1], plain, 1), c.weight(call.In[2], plain, 1)
 	tokens := call.Dims[1]
-	return byRows(y.rows, func(r, _ int) {
+	return c.byRows(y.rows, func(r, _ int) {
 		image, token := r/tokens, r%tokens
 		x := class.row(0)
 		if token > 0 {
