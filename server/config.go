@@ -22,6 +22,7 @@ type Config struct {
 	RequestTimeout     time.Duration // from the body's last byte; default 30s
 	ComputeTimeout     time.Duration // for one batch, before its device is given up; default twice RequestTimeout
 	ReadTimeout        time.Duration // for the header, and for a body to start; default 30s
+	WriteTimeout       time.Duration // for each 16 KiB or so of an answer; default 30s
 
 	FetchURLs bool // whether images are fetched from public addresses for clients
 
@@ -55,6 +56,7 @@ func (c Config) withDefaults(info Info) (Config, error) {
 	setDefault(&c.RequestTimeout, 30*time.Second)
 	setDefault(&c.ComputeTimeout, 2*c.RequestTimeout)
 	setDefault(&c.ReadTimeout, 30*time.Second)
+	setDefault(&c.WriteTimeout, 30*time.Second)
 	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
 	if c.Version.Tags == nil {
 		c.Version.Tags = []string{} // a list in JSON, not null
@@ -74,6 +76,7 @@ func (c Config) withDefaults(info Info) (Config, error) {
 		{"request timeout", int(c.RequestTimeout)},
 		{"compute timeout", int(c.ComputeTimeout)},
 		{"read timeout", int(c.ReadTimeout)},
+		{"write timeout", int(c.WriteTimeout)},
 	} {
 		if limit.value < 0 {
 			return c, fmt.Errorf("server: %s is %d; it must not be negative", limit.name, limit.value)

@@ -10,9 +10,6 @@ import (
 )
 
 const (
-	// writeTimeout bounds each write to a client that has stopped reading.
-	writeTimeout = 30 * time.Second
-
 	// What a refused request is still sending is read and dropped within these
 	// limits, so that a client that sends before it reads gets to the answer.
 	lingerTimeout = 5 * time.Second
@@ -20,14 +17,17 @@ const (
 )
 
 // A listener accepts connections as *conn.
-type listener struct{ net.Listener }
+type listener struct {
+	net.Listener
+	writeTimeout time.Duration // for each write
+}
 
 func (l listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	accepted := &conn{Conn: c}
+	accepted := &conn{Conn: c, writeTimeout: l.writeTimeout}
 	if socket, ok := c.(syscall.Conn); ok {
 		if accepted.peeker, err = newPeeker(socket); err != nil {
 			return nil, err
@@ -44,7 +44,8 @@ func (l listener) Accept() (net.Conn, error) {
 // reading goes on for a while: RFC 9112, section 9.6.
 type conn struct {
 	net.Conn
-	linger atomic.Bool
+	writeTimeout time.Duration
+	linger       atomic.Bool
 
 	mu     sync.Mutex
 	peeker *peeker // nil: the connection is no socket
@@ -58,9 +59,10 @@ func (c *conn) gone() bool {
 	return c.peeker != nil && c.peeker.ended()
 }
 
-// Write writes b within writeTimeout.
+// Write writes b within writeTimeout, or gives up a client that has stopped
+// reading.
 func (c *conn) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(b)

@@ -186,6 +186,29 @@ func TestSlowBody(t *testing.T) {
 	nextReply(t, r).wantError(408, "request_timeout")
 }
 
+// TestSlowReader asks for a large answer and does not read it.
+func TestSlowReader(t *testing.T) {
+	const values = 4 << 20 // 16 MiB, more than sockets keep for a reader
+	e := newFakeEngine()
+	e.info.Outputs = map[string][]int{"pooled": {values}}
+	c := serve(t, e, Config{WriteTimeout: 50 * time.Millisecond})
+	img := picture(t, 1)
+	conn, r := exchange(t, c, fmt.Sprintf("POST /api/embed HTTP/1.1\r\nHost: vith\r\nAccept: application/octet-stream\r\nContent-Length: %d\r\n\r\n%s", len(img), img))
+	response, err := http.ReadResponse(r, nil) // so that it is under way
+	if err != nil || response.StatusCode != 200 {
+		t.Fatalf("%v, %v", response, err)
+	}
+	for c.server.admission.bytes.Load() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
+	if n, err := io.Copy(io.Discard, response.Body); err == nil || n >= 4*values {
+		t.Errorf("read %d bytes, %v; want the answer cut off", n, err)
+	}
+	c.wantNothingHeld()
+	c.do("POST", "/api/embed", []byte("bad")).wantError(415, "unsupported_image_format")
+}
+
 func TestBrokenHTTP(t *testing.T) {
 	c := serve(t, newFakeEngine(), Config{})
 	for _, request := range []string{

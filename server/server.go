@@ -109,7 +109,7 @@ func New(e Engine, c Config) (*Server, error) {
 
 // Serve answers the connections of ln until Shutdown, then returns nil.
 func (s *Server) Serve(ln net.Listener) error {
-	return s.http.Serve(listener{ln})
+	return s.http.Serve(listener{ln, s.config.WriteTimeout})
 }
 
 // Shutdown ends the server gracefully. From its call on GET /health/ready is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,8 +41,14 @@ func (g *generator) prepare(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		if _, err := c.do(ctx, rq, time.Now().Add(g.Timeout)); err != nil {
-			return fmt.Errorf("the server at %s: %w", g.URL, err)
+		deadline := time.Now().Add(g.Timeout)
+		for {
+			if _, err := c.do(ctx, rq, deadline); err != nil {
+				return fmt.Errorf("the server at %s: %w", g.URL, err)
+			}
+			if c.answer.StatusCode() != http.StatusTooManyRequests || !sleepUntil(ctx, time.Now().Add(100*time.Millisecond)) {
+				break
+			}
 		}
 		if err := g.checker.learn(i, c.answer.StatusCode(), c.answer.Body()); err != nil {
 			return err

@@ -1,0 +1,206 @@
+//go:build full
+
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"fmt"
+	"image"
+	"io"
+	"math/rand/v2"
+	"net"
+	nethttp "net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"vith/bench/http"
+)
+
+// TestSoak has a server under load for VITH_SOAK, 10 minutes by default. A quarter of the inputs are damaged; beside those
+// who wait for their answers there are clients who cut their uploads, send or read slowly, or leave. Every answer is
+// checked, and in the end the server holds what it held in the beginning: no goroutine, no file, no byte more.
+func TestSoak(t *testing.T) {
+	duration, err := time.ParseDuration(cmp.Or(os.Getenv("VITH_SOAK"), "10m"))
+	if err != nil {
+		t.Fatalf("VITH_SOAK: %v", err)
+	}
+	s := serve(t, "--max-queue-size", "64", "--max-client-batch-size", "32")
+	photos, err := http.Photographs([]http.Size{{Point: image.Pt(640, 480), Weight: 6}, {Point: image.Pt(64, 48), Weight: 3}, {Point: image.Pt(1632, 1224), Weight: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func(duration time.Duration) {
+		t.Helper()
+		forms := []http.Options{
+			{Send: http.Raw, Accept: http.JSON}, {Send: http.Multipart, Accept: http.Base64, Batch: 5},
+			{Send: http.JSON, Accept: http.JSON, Batch: 3}, {Send: http.Raw, Accept: http.NPY},
+		}
+		for _, o := range forms {
+			o.URL, o.Images, o.Bad, o.Time = s.url, photos, 0.25, duration/time.Duration(len(forms))
+			o.Levels = []http.Level{{Concurrency: 6}}
+			r, err := http.Run(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range r.Points {
+				n := p.Requests
+				t.Logf("%s to %s: %+v, %.1f images/s, memory %d MiB", o.Send, o.Accept, n, p.ImagesPerSecond, p.Server.MemoryEnd>>20)
+				if n.Wrong+n.Lost+n.Failed > 0 || n.Right == 0 || n.Rejected == 0 && o.Batch == 0 || p.Inexact > 0 {
+					t.Errorf("%+v, %v", n, p.Reasons)
+				}
+			}
+		}
+	}
+
+	start := s.settled(t, gauges{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	var rude [len(rudeness)]atomic.Int64
+	for kind, behave := range rudeness {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(kind)))
+			for ctx.Err() == nil {
+				behave(ctx, s, photos[random.IntN(len(photos))].Data, random)
+				rude[kind].Add(1)
+			}
+		})
+	}
+	load(duration / 5)
+	early := s.gauges(t)
+	load(duration * 4 / 5)
+	late := s.gauges(t)
+	cancel()
+	wg.Wait()
+	end := s.settled(t, start)
+	for kind := range rude {
+		n := rude[kind].Load()
+		t.Logf("rude client %d: %d times", kind, n)
+		if n == 0 {
+			t.Errorf("rude client %d did not come", kind)
+		}
+	}
+	t.Logf("start %+v\nearly %+v\nlate %+v\nend %+v", start, early, late, end)
+	// The heap may breathe by its garbage, which GOGC lets grow to what is live, and no further.
+	if late.memory > early.memory*5/4+(32<<20) {
+		t.Errorf("memory has grown from %d to %d MiB", early.memory>>20, late.memory>>20)
+	}
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	if code, logs := s.wait(); code != 0 || strings.Contains(logs, "panic") {
+		t.Errorf("exit %d\n%s", code, logs)
+	}
+}
+
+// rudeness is what clients do that servers do not like, each time on a connection of its own.
+var rudeness = [...]func(ctx context.Context, s *running, image []byte, random *rand.Rand){
+	func(_ context.Context, s *running, image []byte, random *rand.Rand) { // cuts the upload
+		s.rude(func(conn net.Conn) { conn.Write(upload(image)[:random.IntN(len(image))]) })
+	},
+	func(_ context.Context, s *running, image []byte, random *rand.Rand) { // leaves when all is sent
+		s.rude(func(conn net.Conn) {
+			conn.Write(upload(image))
+			time.Sleep(time.Duration(random.IntN(5)) * time.Millisecond)
+		})
+	},
+	func(ctx context.Context, s *running, image []byte, random *rand.Rand) { // sends bit by bit
+		s.rude(func(conn net.Conn) {
+			whole := upload(image)
+			for i := 0; i < len(whole) && ctx.Err() == nil; i += len(whole)/20 + 1 {
+				if _, err := conn.Write(whole[i:min(i+len(whole)/20+1, len(whole))]); err != nil {
+					return
+				}
+				time.Sleep(time.Duration(random.IntN(50)) * time.Millisecond)
+			}
+			bufio.NewReader(conn).ReadByte()
+		})
+	},
+	func(ctx context.Context, s *running, image []byte, random *rand.Rand) { // reads bit by bit, and not to the end
+		s.rude(func(conn net.Conn) {
+			conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+			conn.Write(upload(image))
+			for range random.IntN(20) {
+				if _, err := io.CopyN(io.Discard, conn, 100); err != nil || ctx.Err() != nil {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+	},
+	func(_ context.Context, s *running, _ []byte, random *rand.Rand) { // does not speak HTTP
+		s.rude(func(conn net.Conn) {
+			noise := make([]byte, random.IntN(4096))
+			for i := range noise {
+				noise[i] = byte(random.Uint32())
+			}
+			conn.Write(noise)
+			time.Sleep(10 * time.Millisecond)
+		})
+	},
+}
+
+// upload asks for all tokens of an image, which is a large answer.
+func upload(image []byte) []byte {
+	return append(fmt.Appendf(nil, "POST /api/embed?output=penultimate HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", len(image)), image...)
+}
+
+func (s *running) rude(behave func(net.Conn)) {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		return // the checks of answers tell whether the server lives
+	}
+	defer conn.Close()
+	behave(conn)
+}
+
+// gauges are what a server holds.
+type gauges struct {
+	goroutines, files, images, bytes, memory int64
+}
+
+func (s *running) gauges(t *testing.T) gauges {
+	t.Helper()
+	res, err := nethttp.Get(s.url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := func(name string) int64 {
+		if families[name] == nil {
+			t.Fatalf("no metric %s", name)
+		}
+		return int64(families[name].GetMetric()[0].GetGauge().GetValue())
+	}
+	return gauges{
+		goroutines: value("go_goroutines"), files: value("process_open_fds"),
+		images: value("vith_inflight_images"), bytes: value("vith_inflight_bytes"), memory: value("process_resident_memory_bytes"),
+	}
+}
+
+// settled waits until the server holds no request, and no more than it did then; a zero then is its start.
+func (s *running) settled(t *testing.T, then gauges) (now gauges) {
+	t.Helper()
+	const patience = 3 * time.Minute // longer than any timeout of the server
+	for until := time.Now().Add(patience); time.Now().Before(until); time.Sleep(time.Second) {
+		nethttp.DefaultClient.CloseIdleConnections()
+		now = s.gauges(t)
+		if now.images == 0 && now.bytes == 0 && (then == gauges{} || now.goroutines <= then.goroutines && now.files <= then.files) {
+			return now
+		}
+	}
+	t.Errorf("after %v without a client the server holds %+v, in the beginning %+v", patience, now, then)
+	return now
+}
