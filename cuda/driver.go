@@ -182,8 +182,9 @@ func (s Status) Error() string {
 	return fmt.Sprintf("CUDA error %d", int(s))
 }
 
-// Sticky reports whether the status leaves the context unusable: every later call in it fails, and only a new process,
-// or the release of the context, ends that.
+// Sticky reports whether the status leaves the context unusable: every later call in it fails, and only a new process
+// ends that. On an H100 with driver 580, a primary context that was released after an illegal address could not be had
+// again.
 func (s Status) Sticky() bool {
 	switch s {
 	case ErrECCUncorrectable, ErrIllegalAddress, ErrLaunchTimeout, ErrMisalignedAddress, ErrLaunchFailed, ErrUnknown,

@@ -2,7 +2,7 @@
 //
 // A tower is described by tower.Config and reads its weights from a Source. Its program is written here once, in plain
 // operations, for any backend. An Engine keeps the programs of the batch sizes it serves resident on one backend and
-// turns prepared images, from package preprocess, into embeddings.
+// turns prepared images, from package preprocess, into embeddings. A Pool is engines on several devices.
 //
 // Dosovitskiy et al. 2020, arXiv:2010.11929, describes the transformer, Radford et al. 2021, arXiv:2103.00020, the tower
 // and its preprocessing.

@@ -381,3 +381,31 @@ func TestEventTime(t *testing.T) {
 		t.Errorf("a fill took %v ms", ms)
 	}
 }
+
+// TestLose loses one of two devices: its calls fail, those of the other do not.
+func TestLose(t *testing.T) {
+	d := emu.New(emu.Options{Targets: []ptx.Target{ptx.SM80, ptx.SM80}})
+	d.Lose(0, cuda.ErrIllegalAddress) // it is not open: nothing happens
+	for ordinal, want := range []error{cuda.ErrIllegalAddress, nil} {
+		v, err := d.Open(ordinal)
+		if err == nil {
+			err = v.SetCurrent()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := v.MemGetInfo(); err != nil {
+			t.Error(err)
+		}
+		d.Lose(0, cuda.ErrIllegalAddress)
+		if _, _, err := v.MemGetInfo(); !errors.Is(err, want) {
+			t.Errorf("device %d: %v, want %v", ordinal, err, want)
+		}
+		if err := v.Close(); !errors.Is(err, want) {
+			t.Errorf("close device %d: %v, want %v", ordinal, err, want)
+		}
+	}
+	if err := d.Leaks(); err != nil {
+		t.Error(err)
+	}
+}

@@ -233,8 +233,7 @@ func TestMemory(t *testing.T) {
 			continue
 		}
 		if err != nil {
-			t.Errorf("%s: %v", c.name, err)
-			continue
+			t.Fatalf("%s: %v", c.name, err)
 		}
 		if m.MaxBatch() != c.batch {
 			t.Errorf("%s: batches of %d, want %d", c.name, m.MaxBatch(), c.batch)
