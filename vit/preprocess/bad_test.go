@@ -89,9 +89,16 @@ func TestBadImages(t *testing.T) {
 		if !ok {
 			t.Errorf("%s: nobody said what is wrong with it", f.Name())
 		}
-		_, err := tryDecode(t, data)
+		// Time depends on the machine. The work is what that of a photograph is at most: its pixels are allocated,
+		// its rows of MCUs and pixels ask the context.
+		const most, rows = 2 << 20, 640
+		ctx := &endingContext{Context: context.Background(), n: rows}
+		cost := allocated(func() { _, err = Decode(ctx, data, 0) })
 		if got := codeOf(t, err); got != want {
 			t.Errorf("%s: decoded with %v, want code %s", f.Name(), err, want)
+		}
+		if cost > most {
+			t.Errorf("%s: %d bytes allocated", f.Name(), cost)
 		}
 		if got := codeOf(t, tryCrop(t, data)); got != want {
 			t.Errorf("%s: cropped with code %q, want %q", f.Name(), got, want)

@@ -11,6 +11,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 
 	"vith/vit/preprocess/simd"
@@ -422,6 +424,31 @@ func TestBadProgressions(t *testing.T) {
 	_, err := decode(d.encode(layout{marker: markerSOF2, adobe: -1, scans: many}), image.Rectangle{})
 	if !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("%d scans: %v", len(many), err)
+	}
+}
+
+// The coefficients of an image of several scans are limited before they are allocated.
+func TestTooManyCoefficients(t *testing.T) {
+	d := draw(5, 20, 20, sampling{1, 1}, sampling{1, 1}, sampling{1, 1})
+	data := d.encode(layout{marker: markerSOF2, adobe: -1, scans: []drawnScan{{[]int{0, 1, 2}, 0, 0}}})
+	frame := bytes.Index(data, []byte{0xff, markerSOF2}) + 4
+	copy(data[frame+1:], []byte{0xff, 0xff, 0xff, 0xff}) // 65535 x 65535
+	decoder, err := New(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if most := decoder.Memory(); most < 2*maxCoefficients {
+		t.Errorf("%d bytes foreseen", most)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err = decoder.Rows(context.Background(), image.Rect(0, 0, 1, 1), func([]byte) {})
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(fmt.Sprint(err), "65535 x 65535 in several scans") {
+		t.Errorf("%v, want an UnsupportedError", err)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 { // the samples of two rows of MCUs are 3 MiB
+		t.Errorf("%d bytes allocated", n)
 	}
 }
 
