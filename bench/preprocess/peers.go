@@ -82,35 +82,34 @@ func (p installed) versions() (names []string) {
 	return names
 }
 
-// measure adds the times of the peers to c.
-func (p installed) measure(ctx context.Context, c *Case, m Image, o Options) error {
+// measure returns the times of the peers.
+func (p installed) measure(ctx context.Context, m Image, o Options) (times []timing, err error) {
 	file, err := os.CreateTemp("", "vith-bench-*"+suffixes[m.Format])
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.Remove(file.Name())
 	if _, err := file.Write(m.Data); err != nil {
-		return err
+		return nil, err
 	}
 	if err := file.Close(); err != nil {
-		return err
+		return nil, err
 	}
 	if p.tjbench != "" && (m.Format == formatJPEG || m.Format == formatProgressive) {
 		t, err := timeTurbo(ctx, p.tjbench, file.Name(), o.Duration)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		c.add(TurboDecode, t)
+		times = append(times, timing{TurboDecode, t})
 	}
 	if p.python != "" {
 		decode, crop, err := timePillow(ctx, p.python, file.Name(), o)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		c.add(PillowDecode, decode)
-		c.add(PillowCrop, crop)
+		times = append(times, timing{PillowDecode, decode}, timing{PillowCrop, crop})
 	}
-	return nil
+	return times, nil
 }
 
 // suffixes are those that tjbench tells formats by.

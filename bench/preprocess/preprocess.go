@@ -7,8 +7,8 @@
 // Time is that of one thread on its CPU, where the operating system tells it:
 // other work on the machine makes such a figure a little worse, through caches
 // and clock rates, but does not count. The figure of a path is the median of its
-// repetitions; the paths of one image take turns, so that what changes with time
-// changes for all. Garbage collection on other threads is not counted, which
+// repetitions; the paths of one image take turns, and these and the peers do so
+// a few times, so that what changes with time changes for all. Garbage collection on other threads is not counted, which
 // favours paths that allocate much.
 //
 // libjpeg-turbo is timed by its own tjbench, which decodes in a loop inside one
@@ -77,6 +77,10 @@ type path struct {
 	run  func() error
 }
 
+// rounds is how often this module and the peers take turns at an image. More
+// would charge libjpeg-turbo for tjbench's start, which is within its time.
+const rounds = 3
+
 // measure times all paths of an image.
 func measure(ctx context.Context, m Image, o Options, peers installed) (Case, error) {
 	whole, err := preprocess.Decode(ctx, m.Data, 0)
@@ -97,14 +101,29 @@ func measure(ctx context.Context, m Image, o Options, peers installed) (Case, er
 	if standard := standardLibrary(m, o.Size); standard != nil {
 		paths = append(paths, path{StandardLibrary, standard})
 	}
-	times, err := takeTurns(ctx, paths, o.Duration)
-	if err != nil {
-		return Case{}, err
+	o.Duration /= rounds
+	times := make(map[string][]time.Duration) // by path
+	var order []string
+	for range rounds {
+		all, err := takeTurns(ctx, paths, o.Duration)
+		if err != nil {
+			return Case{}, err
+		}
+		theirs, err := peers.measure(ctx, m, o)
+		if err != nil {
+			return Case{}, err
+		}
+		for _, p := range append(all, theirs...) {
+			if times[p.path] == nil {
+				order = append(order, p.path)
+			}
+			times[p.path] = append(times[p.path], p.time)
+		}
 	}
-	for i, p := range paths {
-		c.add(p.name, times[i])
+	for _, path := range order {
+		c.add(path, median(times[path]))
 	}
-	return c, peers.measure(ctx, &c, m, o)
+	return c, nil
 }
 
 // measureRefusal times how long it takes to find the fault of an image.
@@ -117,13 +136,12 @@ func measureRefusal(ctx context.Context, m Image, o Options, fault *preprocess.E
 		}
 		return nil
 	}
-	best := crop(simd.Best().Name)
-	times, err := takeTurns(ctx, []path{{best, refuse}}, o.Duration)
+	times, err := takeTurns(ctx, []path{{crop(simd.Best().Name), refuse}}, o.Duration)
 	if err != nil {
 		return Case{}, err
 	}
 	c := Case{Image: m.Name, Format: m.Format, Bytes: len(m.Data), Refused: fault.Error()}
-	c.add(best, times[0])
+	c.add(times[0].path, times[0].time)
 	return c, nil
 }
 
@@ -152,8 +170,14 @@ func ours(ctx context.Context, m Image, size int) (paths []path, err error) {
 	return paths, nil
 }
 
+// A timing is how long a path takes.
+type timing struct {
+	path string
+	time time.Duration
+}
+
 // takeTurns runs each path for about duration and returns the median times.
-func takeTurns(ctx context.Context, paths []path, duration time.Duration) ([]time.Duration, error) {
+func takeTurns(ctx context.Context, paths []path, duration time.Duration) ([]timing, error) {
 	runtime.LockOSThread() // the clock is the thread's
 	defer runtime.UnlockOSThread()
 	times := make([][]time.Duration, len(paths))
@@ -177,12 +201,17 @@ func takeTurns(ctx context.Context, paths []path, duration time.Duration) ([]tim
 			spent[i] += max(t, time.Microsecond)
 		}
 	}
-	medians := make([]time.Duration, len(paths))
-	for i, t := range times {
-		slices.Sort(t)
-		medians[i] = t[len(t)/2]
+	var medians []timing
+	for i, p := range paths {
+		medians = append(medians, timing{p.name, median(times[i])})
 	}
 	return medians, nil
+}
+
+// median sorts the times.
+func median(times []time.Duration) time.Duration {
+	slices.Sort(times)
+	return times[len(times)/2]
 }
 
 // An Image is one to measure with.
