@@ -35,7 +35,8 @@
 //
 // PIL reads more than this package: BMP with run lengths, 16 bits or OS/2
 // headers, and formats that are not listed above. It is laxer about data that
-// ends early or has damage behind the pixels.
+// ends early or has damage behind the pixels. make test-images holds some 1800
+// images of Debian's packages against it; debian_test.go lists the 50 that differ.
 //
 // # Speed
 //
