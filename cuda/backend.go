@@ -74,7 +74,7 @@ type Backend struct {
 	runners   []*runner
 }
 
-var _ kernels.Backend = (*Backend)(nil)
+var _ kernels.Profiler = (*Backend)(nil)
 
 // A slot is what one pass in flight needs: the caller's data in page-locked memory and on the device, and the events
 // that order its three streams.

@@ -1,6 +1,9 @@
 package kernels
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 var (
 	// ErrDown marks the errors of a backend whose device failed in a way that only opening it anew can end.
@@ -19,6 +22,13 @@ type Backend interface {
 	Memory() Memory
 	// Close frees the device's memory. Runners must be idle and are unusable afterwards.
 	Close() error
+}
+
+// A Profiler is a Backend that tells how long each call of a program takes on the device.
+type Profiler interface {
+	Backend
+	// Profile is the median of so many passes of a runner of this backend, by call.
+	Profile(r Runner, passes int) ([]time.Duration, error)
 }
 
 // Caps are what Lower needs to know of a backend.

@@ -20,6 +20,8 @@ type Options struct {
 	Normalize bool              // scale pooled and projected vectors to unit length
 	Precision kernels.Precision // zero: fp32
 	TanhGELU  bool              // compute gelu in its tanh form, which some libraries have; not quick_gelu
+	// GELU, if not nil, chooses TanhGELU by measurement, in 16-bit types.
+	GELU *GELUChoice
 	// Pad, on a backend whose passes may be short, fills a batch up with images of zeros where that takes less time than
 	// several smaller passes. For that each bucket's pass is timed at load.
 	Pad bool
@@ -41,6 +43,8 @@ type Engine struct {
 	first   []int // by the number of images, up to MaxBatch: the bucket to begin with
 	outputs map[Output]resident
 	passes  chan *pass // not in flight
+
+	activation kernels.Activation
 }
 
 // maxDepth is the most passes that are kept in flight, whatever the backend could take.
@@ -101,6 +105,12 @@ func NewEngine(c tower.Config, s Source, b kernels.Backend, o Options) (*Engine,
 
 // load makes the programs of all outputs and buckets up to o.MaxBatch resident, or none of them.
 func (e *Engine) load(l *loading, o Options) (err error) {
+	if o.GELU != nil && o.Precision.Activation.Size() == 2 {
+		if err := o.GELU.choose(l, e.backend, min(o.MaxBatch, 32), o.Outputs[0]); err != nil {
+			return err
+		}
+	}
+	e.activation = l.model.activation
 	short := e.backend.Caps().Short
 	e.buckets = nil
 	for n := 1; n < o.MaxBatch && !(o.OneBucket && short); n *= 2 {
@@ -239,6 +249,17 @@ func (e *Engine) Config() tower.Config { return e.config }
 
 // Backend is what the engine runs on.
 func (e *Engine) Backend() kernels.Backend { return e.backend }
+
+// GELU names the form of the activation that the engine computes: exact or tanh, or quick_gelu where the tower has that.
+func (e *Engine) GELU() string {
+	switch e.activation {
+	case kernels.GELU:
+		return "exact"
+	case kernels.GELUTanh:
+		return "tanh"
+	}
+	return e.activation.String()
+}
 
 // MaxBatch is the number of images in the largest pass.
 func (e *Engine) MaxBatch() int { return e.buckets[len(e.buckets)-1] }
