@@ -41,6 +41,7 @@ type Info struct {
 	Device        string           `json:"device"`        // cpu, cuda:0, cuda:0,1
 	Precision     string           `json:"precision"`
 	GELU          string           `json:"gelu"`       // the activation's form: exact, tanh, quick_gelu
+	Residual      string           `json:"residual"`   // type of the stream between layers: fp32, fp16
 	ImageSize     int              `json:"image_size"` // side of the prepared image in pixels
 	Outputs       map[string][]int `json:"outputs"`    // name: shape of one image's embedding
 	MaxBatch      int              `json:"max_batch"`  // images in one call of Embed

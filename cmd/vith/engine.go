@@ -31,6 +31,7 @@ func newEngine(m *open.Model) *engine {
 			Device:        m.Device,
 			Precision:     m.Precision,
 			GELU:          m.GELU,
+			Residual:      m.Residual,
 			ImageSize:     m.Preprocess.Size,
 			Outputs:       m.Outputs,
 			MaxBatch:      m.MaxBatch(),
@@ -74,7 +75,7 @@ func (e *engine) Devices() []server.Device {
 // logModel says what was loaded and what runs it. Memory is that of each device.
 func logModel(log *slog.Logger, e *engine, took time.Duration) {
 	attrs := []any{"model", e.info.Model, "digest", e.info.ModelDigest, "preprocessing", e.info.Preprocessing,
-		"device", e.info.Device, "precision", e.info.Precision, "gelu", e.info.GELU}
+		"device", e.info.Device, "precision", e.info.Precision, "gelu", e.info.GELU, "residual", e.info.Residual}
 	if cpu, ok := e.model.Engines()[0].Backend().(*host.Backend); ok {
 		attrs = append(attrs, "instructions", cpu.Tier(), "threads", cpu.Threads())
 	}

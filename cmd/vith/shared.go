@@ -55,10 +55,10 @@ func (p *pixelFlags) options() preprocess.Options {
 type modelFlags struct {
 	logFlags
 	pixelFlags
-	model, device, precision, activation, gelu string
-	output, packedCache                        string
-	normalize, deterministic                   bool
-	batch, threads, memory                     int
+	model, device, precision, activation, gelu, residual string
+	output, packedCache                                  string
+	normalize, deterministic                             bool
+	batch, threads, memory                               int
 }
 
 const modelUsage = "`MODEL` a .safetensors file, its folder, a pulled hub id, or synth:CONFIG/SEED"
@@ -73,6 +73,7 @@ func (m *modelFlags) flags() []cli.Flag {
 		newSwitch(&m.normalize, "normalize", "scale vectors to unit length (L2)"),
 		newFlag(&m.activation, "activation", "", "`NAME` gelu or quick_gelu, whatever the checkpoint says", oneOf("gelu", "quick_gelu")),
 		newFlag(&m.gelu, "gelu", "auto", "`FORM` auto, exact or tanh; fp32 is always exact", oneOf("auto", "exact", "tanh")),
+		newFlag(&m.residual, "residual", "fp32", "`TYPE` stream between layers: fp32, or in fp16 also fp16", oneOf("fp32", "fp16")),
 		newFlag(&m.threads, "threads", "", "`N` default the container's CPU quota, else all cores", between(1, 4096)),
 		newFlag(&m.packedCache, "packed-cache", "", "`FOLDER` keep the CPU's form of the weights there, to start sooner", text),
 		newSwitch(&m.deterministic, "deterministic", "same bits whatever the load; a GPU then runs full batches only"),
@@ -104,7 +105,7 @@ func (m *modelFlags) load(c *cli.Context, log *slog.Logger, outputs []vit.Output
 	bar := newBar("loading "+filepath.Base(m.model), true)
 	defer bar.clear()
 	model, err := open.Load(c.Context, open.Options{
-		Model: m.model, Device: m.device, Precision: m.precision, Activation: m.activation, GELU: m.gelu,
+		Model: m.model, Device: m.device, Precision: m.precision, Activation: m.activation, GELU: m.gelu, Residual: m.residual,
 		CPU: os.Getenv("VITH_CPU"), Threads: m.threads, MaxBatch: m.batch, Memory: int64(m.memory), Deterministic: m.deterministic,
 		Choices: choicesFile(), PackedCache: m.packedCache, Outputs: outputs, Normalize: normalize,
 		Preprocess: m.pixelFlags.options(), Log: log, Progress: bar.set,

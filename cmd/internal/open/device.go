@@ -152,7 +152,19 @@ func (o Options) choose(device, favourite string, possible []string) (string, er
 	if o.GELU == "tanh" && types[p] == kernels.FP32 {
 		return "", &precisionError{fmt.Sprintf("--gelu tanh: %s computes in %s, which is always exact: choose exact or auto", device, p)}
 	}
+	if o.Residual == "fp16" && p != "fp16" {
+		return "", &precisionError{fmt.Sprintf("--residual fp16: %s computes in %s: choose fp32, or --precision fp16", device, p)}
+	}
 	return p, nil
+}
+
+// types are those of a program in a precision that choose returned.
+func (o Options) types(precision string) kernels.Precision {
+	t := types[precision]
+	if o.Residual == "fp16" {
+		t.Stream = tensor.F16
+	}
+	return t
 }
 
 // cuda is how a GPU is to be used.

@@ -13,15 +13,16 @@ import (
 // and 1, and holds them to the bounds of their precision.
 func TestParityEmulator(t *testing.T) {
 	for _, c := range []struct {
-		device, precision string
-		cosine            float64 // at least; 0: relative L2 of 5e-5 at most
+		device, precision, gelu, residual string
+		cosine                            float64 // at least; 0: relative L2 of 5e-5 at most
 	}{
-		{"emu", "fp32", 0}, {"emu", "tf32", 0.99999}, {"emu", "fp16", 0.99999}, {"emu", "bf16", 0.998}, {"emu:sm_75", "fp16", 0.99999},
+		{"emu", "fp32", "auto", "", 0}, {"emu", "tf32", "auto", "", 0.99999}, {"emu", "fp16", "auto", "", 0.99999},
+		{"emu", "fp16", "tanh", "fp16", 0.99999}, {"emu", "bf16", "auto", "", 0.998}, {"emu:sm_75", "fp16", "auto", "", 0.99999},
 	} {
-		t.Run(c.device+" "+c.precision, func(t *testing.T) {
+		t.Run(c.device+" "+c.precision+" "+c.gelu+" "+c.residual, func(t *testing.T) {
 			for _, tower := range []string{"vit-tiny", "vit-tiny-b", "vit-tiny-g"} {
 				model, err := open.Load(t.Context(), open.Options{
-					Model: "synth:" + tower + "/1", Device: c.device, Precision: c.precision, GELU: "auto", Log: slog.New(slog.DiscardHandler),
+					Model: "synth:" + tower + "/1", Device: c.device, Precision: c.precision, GELU: c.gelu, Residual: c.residual, Log: slog.New(slog.DiscardHandler),
 				})
 				if err != nil {
 					t.Fatal(err)

@@ -3,6 +3,7 @@
 package open
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,7 @@ type Options struct {
 	Precision  string
 	Activation string // "": the checkpoint's
 	GELU       string
+	Residual   string // type of the stream between layers: fp32, or fp16 in fp16; "": fp32
 	CPU        string // instruction set, as VITH_CPU spells it; "": the best there is
 	Threads    int    // of a forward pass on the CPU; 0: GOMAXPROCS
 	MaxBatch   int    // images in one forward pass; 0: 8. Where they do not fit, fewer are taken
@@ -60,6 +62,7 @@ type Model struct {
 	Device     string           // as --device spells it
 	Precision  string           // that it computes in
 	GELU       string           // exact or tanh; quick_gelu where the tower has that
+	Residual   string           // type of the stream between layers
 	Preprocess preprocess.Options
 
 	devices []*device
@@ -101,7 +104,8 @@ func Load(ctx context.Context, o Options) (*Model, error) {
 		Outputs:    shapes,
 		Device:     together(devices),
 		Precision:  devices[0].precision,
-		GELU:       o.gelu(config),
+		GELU:       engines[0].GELU(),
+		Residual:   cmp.Or(o.Residual, "fp32"),
 		Preprocess: o.Preprocess,
 		devices:    devices,
 	}
@@ -120,6 +124,10 @@ func Load(ctx context.Context, o Options) (*Model, error) {
 // engines loads the model onto the devices. Those that it cannot be loaded onto are left out, if o does not name them.
 func (o Options) engines(c tower.Config, s source, devices []*device, outputs []vit.Output) ([]*device, []*vit.Engine, error) {
 	tried, loaded := make([]attempt, len(devices)), map[*device]*vit.Engine{}
+	var gelu *vit.GELUChoice
+	if o.GELU == "auto" && !o.Deterministic && !strings.HasPrefix(o.Device, "emu") { // whose times tell nothing
+		gelu = new(vit.GELUChoice)
+	}
 	var progress progress
 	var loading sync.WaitGroup
 	var mu sync.Mutex
@@ -132,7 +140,8 @@ func (o Options) engines(c tower.Config, s source, devices []*device, outputs []
 			}
 			engine, err := vit.NewEngine(c, s, d.Backend, vit.Options{
 				MaxBatch: o.MaxBatch, Outputs: outputs, Normalize: o.Normalize, Progress: report,
-				Precision: types[d.precision], TanhGELU: o.GELU == "tanh", Pad: d.pads, OneBucket: o.Deterministic,
+				Precision: o.types(d.precision), TanhGELU: o.GELU == "tanh", GELU: gelu,
+				Pad: d.pads, OneBucket: o.Deterministic,
 				Shrunk: func(batch int, why error) {
 					o.Log.Warn("the batch does not fit and is halved", "device", d.Name(), "max_batch", batch, "reason", why)
 				},
@@ -190,17 +199,6 @@ func together(devices []*device) string {
 		name += "," + number
 	}
 	return name
-}
-
-// gelu names the activation's form.
-func (o Options) gelu(c tower.Config) string {
-	switch {
-	case c.Activation != tower.GELU:
-		return string(c.Activation)
-	case o.GELU == "tanh":
-		return "tanh"
-	}
-	return "exact"
 }
 
 // checkpoint opens the model that o names; its configuration has the activation that o asks for.

@@ -73,6 +73,7 @@ func TestLoadErrors(t *testing.T) {
 		{func(o *Options) { o.Precision = "half" }, true, "half"},
 		{func(o *Options) { o.GELU = "tanh" }, false, "exact"},
 		{func(o *Options) { o.Precision, o.GELU = "tf32", "tanh" }, true, "exact"},
+		{func(o *Options) { o.Residual = "fp16" }, false, "--residual fp16"},
 		{func(o *Options) { o.CPU = "avx" }, true, "VITH_CPU"},
 		{func(o *Options) { o.Outputs = []vit.Output{"cls"} }, false, "cls"},
 		{func(o *Options) { o.Activation = "relu" }, false, "relu"},
