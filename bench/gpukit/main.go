@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"vith/bench/gpukit/device"
+	"vith/bench/model"
 	"vith/cuda"
 	"vith/vit"
 )
@@ -81,16 +82,16 @@ type speed struct {
 	Model     string `json:"model"`
 	Precision string `json:"precision"`
 	Batch     int    `json:"batch"`
-	Timing
+	model.Timing
 	Roof float64 `json:"of_h200_roof,omitempty"` // part of roof
 }
 
 // roof is how many images a second ViT-H-14 could do at fp16 on an H200, were it only its products and traffic.
 const roof = 2147
 
-func newSpeed(model, precision string, batch int, t Timing) speed {
-	s := speed{Model: model, Precision: precision, Batch: batch, Timing: t}
-	if model == "vit-h-14" && precision == "fp16" {
+func newSpeed(tower, precision string, batch int, t model.Timing) speed {
+	s := speed{Model: tower, Precision: precision, Batch: batch, Timing: t}
+	if tower == "vit-h-14" && precision == "fp16" {
 		s.Roof = t.ImagesPerSecond / roof
 	}
 	return s
@@ -112,7 +113,7 @@ func duration(text string) (time.Duration, error) {
 
 // sweep measures the largest batch last: if it does not fit, the others are there.
 func sweep(ctx context.Context, d device.Device, args []string) error {
-	model, precision := args[0], args[1]
+	checkpoint, precision := args[0], args[1]
 	limit, err := duration(args[2])
 	if err != nil {
 		return err
@@ -126,7 +127,7 @@ func sweep(ctx context.Context, d device.Device, args []string) error {
 		batches = append(batches, n)
 	}
 	began := time.Now()
-	e, err := d.Load(model, precision, cuda.Options{}, options(slices.Max(batches)))
+	e, err := d.Load(checkpoint, precision, cuda.Options{}, options(slices.Max(batches)))
 	if err != nil {
 		return err
 	}
@@ -159,13 +160,13 @@ type loaded struct {
 
 // graphs measures batch 1 in both ways.
 func graphs(ctx context.Context, d device.Device, args []string) error {
-	model, precision := args[0], args[1]
+	checkpoint, precision := args[0], args[1]
 	limit, err := duration(args[2])
 	if err != nil {
 		return err
 	}
 	for _, without := range []bool{false, true} {
-		e, err := d.Load(model, precision, cuda.Options{NoGraphs: without}, options(1))
+		e, err := d.Load(checkpoint, precision, cuda.Options{NoGraphs: without}, options(1))
 		if err != nil {
 			return err
 		}
@@ -175,7 +176,7 @@ func graphs(ctx context.Context, d device.Device, args []string) error {
 				Model     string `json:"model"`
 				Precision string `json:"precision"`
 				Graphs    bool   `json:"graphs"`
-				Timing
+				model.Timing
 			}{name(e), precision, !without, t})
 		}
 		if err := errors.Join(err, e.Close()); err != nil {
@@ -187,12 +188,12 @@ func graphs(ctx context.Context, d device.Device, args []string) error {
 
 // answer measures on demand, so that another program's measurements can take turns with vith's.
 func answer(ctx context.Context, d device.Device, args []string) error {
-	model, precision := args[0], args[1]
+	checkpoint, precision := args[0], args[1]
 	most, err := strconv.Atoi(args[2])
 	if err != nil || most < 1 {
 		return fmt.Errorf("%q is no batch size", args[2])
 	}
-	e, err := d.Load(model, precision, cuda.Options{}, options(most))
+	e, err := d.Load(checkpoint, precision, cuda.Options{}, options(most))
 	if err != nil {
 		return err
 	}

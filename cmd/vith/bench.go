@@ -14,8 +14,8 @@ func benchCommand() *cli.Command {
 		Usage: "measure this machine, beside what others use where it is installed",
 		Subcommands: []*cli.Command{
 			benchPreprocessCommand(),
+			benchModelCommand(),
 			benchHTTPCommand(),
-			notYet("model", "forward passes by batch and precision", ""),
 			notYet("kernels", "kernels against the device's limits", ""),
 			notYet("quality", "what a precision costs in accuracy", ""),
 			notYet("compare", "two reports side by side", ""),
@@ -68,13 +68,7 @@ Examples:
 			if err != nil {
 				return err
 			}
-			switch format {
-			case "json":
-				return report.WriteJSON(c.App.Writer)
-			case "markdown":
-				return report.WriteMarkdown(c.App.Writer)
-			}
-			return report.WriteText(c.App.Writer)
+			return write(c.App.Writer, &report, format)
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"vith/bench/http"
+	"vith/bench/model"
 	"vith/bench/preprocess"
 )
 
@@ -27,6 +28,36 @@ func TestBenchPreprocess(t *testing.T) {
 				t.Errorf("%d cases, %v", len(report.Cases), err)
 			}
 		}
+	}
+}
+
+// TestBenchModel measures a small tower in two precisions, and on the emulated GPU, which has no peak.
+func TestBenchModel(t *testing.T) {
+	flags := []string{"bench", "model", "--model", "synth:vit-tiny/1", "--time", "10ms", "--log-level", "warn"}
+	for format, want := range map[string]string{"text": "images/s", "json": "{", "markdown": "| device |"} {
+		r := vith(t, append(flags, "--device", "cpu", "--batches", "3,1", "--precisions", "fp32,bf16", "--format", format)...)
+		if r.code != 0 || !strings.Contains(r.stdout, want) || !strings.Contains(r.stdout, "bf16") {
+			t.Errorf("%s: exit %d, %q\n%s", format, r.code, r.stdout, r.stderr)
+		}
+		var report model.Report
+		if format == "json" {
+			if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || len(report.Runs) != 4 {
+				t.Fatalf("%d runs, %v", len(report.Runs), err)
+			}
+			for i, run := range report.Runs {
+				if batch := []int{1, 3}[i%2]; run.Batch != batch || !(run.Milliseconds > 0) || !(run.Share > 0) || run.GFLOP < 0.001 || run.GFLOP > 1 {
+					t.Errorf("run %d is %+v", i, run)
+				}
+			}
+		}
+	}
+	r := vith(t, append(flags, "--device", "emu", "--batches", "1", "--format", "json")...)
+	var report model.Report
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || len(report.Runs) != 1 || report.Runs[0].Precision != "fp16" || report.Runs[0].Share != 0 {
+		t.Errorf("exit %d, %+v, %v\n%s", r.code, report, err, r.stderr)
+	}
+	if r := vith(t, append(flags, "--batches", "1,x")...); r.code != exitUsage || !strings.Contains(r.stderr, `"x"`) {
+		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}
 }
 
