@@ -83,18 +83,6 @@ type speed struct {
 	Precision string `json:"precision"`
 	Batch     int    `json:"batch"`
 	model.Timing
-	Roof float64 `json:"of_h200_roof,omitempty"` // part of roof
-}
-
-// roof is how many images a second ViT-H-14 could do at fp16 on an H200, were it only its products and traffic.
-const roof = 2147
-
-func newSpeed(tower, precision string, batch int, t model.Timing) speed {
-	s := speed{Model: tower, Precision: precision, Batch: batch, Timing: t}
-	if tower == "vit-h-14" && precision == "fp16" {
-		s.Roof = t.ImagesPerSecond / roof
-	}
-	return s
 }
 
 // options serve the embedding that CLIP compares with text.
@@ -141,7 +129,7 @@ func sweep(ctx context.Context, d device.Device, args []string) error {
 		if err != nil {
 			return err
 		}
-		if err := show("sweep", newSpeed(name(e), precision, batch, t)); err != nil {
+		if err := show("sweep", speed{name(e), precision, batch, t}); err != nil {
 			return err
 		}
 	}
@@ -209,7 +197,7 @@ func answer(ctx context.Context, d device.Device, args []string) error {
 		if err != nil {
 			return err
 		}
-		text, err := json.Marshal(newSpeed(name(e), precision, batch, t))
+		text, err := json.Marshal(speed{name(e), precision, batch, t})
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ torch-compile, onnxruntime, openvino; those that are not installed are left out 
 versions that the committed results were made with.
 """
 import argparse
+import copy
 import io
 import json
 import os
@@ -119,7 +120,7 @@ def measure(run, seconds):
 class Torch:
     def __init__(self, tower, precision, batch, x, compile):
         self.dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        self.run = tower.to(self.dtype)
+        self.run = tower if precision == "fp32" else copy.deepcopy(tower).to(self.dtype)
         if compile:
             torch._dynamo.reset()
             self.run = torch.compile(self.run, dynamic=False)
