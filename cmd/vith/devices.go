@@ -20,7 +20,7 @@ func devicesCommand() *cli.Command {
 		Usage: "what could run this, and what auto would choose",
 		Description: `Shows the devices that --device may name, what each can do, and which one auto takes. On the
 CPU the best instruction set is chosen; VITH_CPU=avx512bf16, avx512, avx2 or generic asks for
-another. Only avx512bf16 makes bf16 faster than fp32; the others save memory by it.
+another. bf16 saves memory; only AMD's CPUs with avx512bf16 are also faster in it.
 
 Examples:
   vith devices
