@@ -9,6 +9,9 @@
 // embed.go answers. What a request holds on its way is admitted by admission.go
 // and hangs on its ticket. Whatever goes wrong on the way is an apiError of
 // errors.go.
+//
+// PAINS.md lists what users of such servers suffer from, with what is done about
+// each here and the tests that hold it.
 package server
 
 import (

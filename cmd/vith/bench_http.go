@@ -194,7 +194,7 @@ func (b *benchHTTPFlags) alone(ctx context.Context, e server.Engine, list []http
 	if b.engine == engineFree {
 		return nil, nil
 	}
-	a, err := http.MeasureAlone(ctx, e, b.output, b.duration)
+	a, err := http.MeasureAlone(ctx, e, b.output, min(b.duration, 5*time.Second))
 	return append(list, a), err
 }
 
