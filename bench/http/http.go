@@ -70,7 +70,7 @@ type Options struct {
 	Time    time.Duration // measured for each level; 0 is 5 s
 	Timeout time.Duration // for each request from when it is due; 0 is 60 s
 
-	MaxConnections int // at a rate; 0 is 1024
+	MaxConnections int // at a rate; 0 is 4096. A server with all of them in its queue would not be sent more
 
 	Progress func(level string) // told of each level that begins; nil: nobody
 }
@@ -163,7 +163,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.Timeout = time.Minute
 	}
 	if o.MaxConnections == 0 {
-		o.MaxConnections = 1024
+		o.MaxConnections = 4096
 	}
 	switch {
 	case o.Batch > 1 && o.Send == Raw:
