@@ -128,7 +128,9 @@ func (o Options) emulator() ([]*device, error) {
 		return nil, err
 	}
 	g := &gpu{GPUs: &GPUs{Driver: emu.New(emu.Options{Targets: []ptx.Target{target}}), Blas: emu.NewBlas}, log: o.Log}
-	d, err := g.open("emu:"+target.String(), precision, o.cuda(precision))
+	options := o.cuda(precision)
+	options.Deterministic = true // its times do not tell which algorithm is the fastest
+	d, err := g.open("emu:"+target.String(), precision, options)
 	if err != nil {
 		return nil, err
 	}
