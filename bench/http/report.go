@@ -201,9 +201,10 @@ func (r *Report) remarks() (lines []string) {
 			lines = append(lines, fmt.Sprintf("%s: %d vectors with other bits than the image's first, at most %.2g from it", p.Level, p.Inexact, p.WorstDistance))
 		}
 		if s := p.Server; s != nil {
-			lines = append(lines, fmt.Sprintf("%s: queue %s, preparation %s, forward pass %s ms; CPU %.3f ms for each of %d images; memory %d, at most %d, then %d MiB",
-				p.Level, ms(s.QueueMicros), ms(s.PreprocessMicros), ms(s.InferenceMicros),
-				1e3*s.CPUSeconds/float64(max(1, s.Images)), s.Images, s.MemoryStart>>20, s.MemoryPeak>>20, s.MemoryEnd>>20))
+			lines = append(lines,
+				fmt.Sprintf("%s: queue %s, preparation %s, forward pass %s ms; CPU %.3f ms for each of %d images",
+					p.Level, ms(s.QueueMicros), ms(s.PreprocessMicros), ms(s.InferenceMicros), 1e3*s.CPUSeconds/float64(max(1, s.Images)), s.Images),
+				fmt.Sprintf("%s: memory %d, at most %d, then %d MiB", p.Level, s.MemoryStart>>20, s.MemoryPeak>>20, s.MemoryEnd>>20))
 		}
 	}
 	return lines
