@@ -89,8 +89,16 @@ golden:
 	$(GO) generate ./...
 	$(GO) test ./kernels -run Golden -update
 
-bench:
+# The benchmarks of the packages, forward passes on the best device, and on the CPU what others take for the same; those
+# need Python and bench/peers/requirements.txt, and are left out without.
+BENCH_MODEL := build/vit-h-14.safetensors
+bench: vith
 	$(GO) test -run '^$$' -bench . ./kernels/host/... ./vit/... ./loader
+	mkdir -p build
+	test -f $(BENCH_MODEL) || ./vith weights synth vit-h-14 1 $(BENCH_MODEL)
+	./vith bench model --model $(BENCH_MODEL)
+	./vith bench preprocess
+	$(PYTHON) bench/peers/cpu.py $(BENCH_MODEL) vit/testdata/images/photos/*420.jpg || test $$? = 69
 
 # What tests and measures vith on a GPU machine, without Go there: copy the folder, run its script. Built on Debian 12 it
 # runs with glibc 2.36 and later.

@@ -64,7 +64,7 @@ def note(text):
 
 
 def vith(*words):
-    return subprocess.check_output([options.vith, *words], stderr=subprocess.DEVNULL)
+    return subprocess.check_output([options.vith, *words])
 
 
 def configuration():
@@ -188,7 +188,7 @@ class Vith:
     def times(self, seconds):
         report = json.loads(vith("bench", "model", "--model", options.checkpoint, "--device", "cpu", "--threads", str(options.threads),
                                  "--output", "projected", "--precisions", self.precision, "--batches", str(self.batch),
-                                 "--time", f"{3 * seconds}s", "--format", "json"))
+                                 "--time", f"{3 * seconds}s", "--format", "json", "--log-level", "warn"))
         self.machine = report["machine"]
         return [report["runs"][0]["ms"]] * 3  # the median of a third of that time
 
@@ -265,7 +265,7 @@ def main():
     print("| precision | batch | program | ms an image | best | of the best peer's time | 1 - cosine to float32 |\n|---|--:|---|--:|--:|--:|--:|")
     for r in rows:
         share = f"{r['of_best_peer']:.2f}" if r["of_best_peer"] else ""
-        print(f"| {r['precision']} | {r['batch']} | {r['program']} | {r['ms_per_image']:.0f} | {r['ms_per_image_best']:.0f} | {share} | "
+        print(f"| {r['precision']} | {r['batch']} | {r['program']} | {r['ms_per_image']:.4g} | {r['ms_per_image_best']:.4g} | {share} | "
               f"{r['one_minus_cosine']:.1e} |")
 
 
