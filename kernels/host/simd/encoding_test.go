@@ -3,7 +3,6 @@
 package simd
 
 import (
-	_ "embed"
 	"encoding/binary"
 	"flag"
 	"fmt"
@@ -17,29 +16,54 @@ import (
 	"testing"
 )
 
-//go:embed avx512bf16_amd64.s
-var assembly string
+var update = flag.Bool("update", false, "write testdata/encodings_*.txt by binutils' objdump")
 
-// encodings is what a disassembler reads in the instructions that Go's assembler lacks, one a line: bytes, a tab, and
-// the instruction in Intel's order of operands.
-//
-//go:embed testdata/encodings.txt
-var encodings string
+// An encoded is a file of assembly with instructions that Go's assembler lacks.
+type encoded struct {
+	assembly string                   // its path
+	golden   string                   // path of what a disassembler reads, one instruction a line: bytes, a tab, text
+	source   *regexp.Regexp           // an instruction in the assembly: its comment as text, then word and, of six bytes, half
+	word     string                   // what stands once in every instruction
+	text     func(text string) string // the comment as the disassembler has it
+	objdump  []string                 // the disassembler, and its options
+}
 
-var update = flag.Bool("update", false, "write testdata/encodings.txt by binutils' objdump")
-
-// TestEncodings holds the bytes that stand for instructions to their comments, by way of a disassembler's reading.
+// TestEncodings holds the words that stand for instructions to their comments, by way of a disassembler's reading.
 func TestEncodings(t *testing.T) {
-	found := map[string]string{} // bytes: comment
-	source := regexp.MustCompile(`// (V\w+ [ZY0-9, ]+)\n\tLONG +\$0x([0-9a-f]{8})\n\tWORD +\$0x([0-9a-f]{4})\n`)
-	for _, m := range source.FindAllStringSubmatch(assembly, -1) {
-		long, _ := strconv.ParseUint(m[2], 16, 32)
-		word, _ := strconv.ParseUint(m[3], 16, 16)
-		b := binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint32(nil, uint32(long)), uint16(word))
-		found[fmt.Sprintf("% x", b)] = intelOrder(m[1])
+	for _, e := range []encoded{
+		{
+			"avx512bf16_amd64.s", "testdata/encodings_amd64.txt",
+			regexp.MustCompile(`// (?P<text>V\w+ [ZY0-9, ]+)\n\tLONG +\$0x(?P<word>[0-9a-f]{8})\n\tWORD +\$0x(?P<half>[0-9a-f]{4})\n`),
+			"\tLONG ", intelOrder, []string{"objdump", "-m", "i386:x86-64", "-M", "intel"},
+		},
+		{
+			"neon_arm64.s", "testdata/encodings_arm64.txt",
+			regexp.MustCompile(`\tWORD \$0x(?P<word>[0-9a-f]{8}) // (?P<text>V\w+ [][VS0-9., ]+)\n`),
+			"\tWORD ", armOrder, []string{"aarch64-linux-gnu-objdump", "-m", "aarch64"},
+		},
+	} {
+		t.Run(e.assembly, e.test)
 	}
-	if n := strings.Count(assembly, "\tLONG "); n < 400 || n != len(source.FindAllString(assembly, -1)) {
-		t.Fatalf("%d of %d raw instructions have the form that this test reads", len(source.FindAllString(assembly, -1)), n)
+}
+
+func (e *encoded) test(t *testing.T) {
+	found := map[string]string{} // bytes: comment
+	assembly, err := os.ReadFile(e.assembly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	instructions := e.source.FindAllStringSubmatch(string(assembly), -1)
+	for _, m := range instructions {
+		word, _ := strconv.ParseUint(m[e.source.SubexpIndex("word")], 16, 32)
+		b := binary.LittleEndian.AppendUint32(nil, uint32(word))
+		if i := e.source.SubexpIndex("half"); i > 0 {
+			half, _ := strconv.ParseUint(m[i], 16, 16)
+			b = binary.LittleEndian.AppendUint16(b, uint16(half))
+		}
+		found[fmt.Sprintf("% x", b)] = e.text(m[e.source.SubexpIndex("text")])
+	}
+	if n := strings.Count(string(assembly), e.word); n < 400 || n != len(instructions) {
+		t.Fatalf("%d of %d raw instructions have the form that this test reads", len(instructions), n)
 	}
 	list := make([]string, 0, len(found))
 	for b := range found {
@@ -47,13 +71,16 @@ func TestEncodings(t *testing.T) {
 	}
 	slices.Sort(list)
 	if *update {
-		encodings = disassemble(t, list)
-		if err := os.WriteFile("testdata/encodings.txt", []byte(encodings), 0o644); err != nil {
+		if err := os.WriteFile(e.golden, []byte(e.disassemble(t, list)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+	encodings, err := os.ReadFile(e.golden)
+	if err != nil {
+		t.Fatal(err)
+	}
 	golden := map[string]string{}
-	for line := range strings.Lines(encodings) {
+	for line := range strings.Lines(string(encodings)) {
 		b, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 		golden[b] = text
 	}
@@ -63,28 +90,37 @@ func TestEncodings(t *testing.T) {
 		}
 	}
 	if len(golden) != len(found) {
-		t.Errorf("testdata/encodings.txt has %d instructions, the assembly %d", len(golden), len(found))
+		t.Errorf("%s has %d instructions, the assembly %d", e.golden, len(golden), len(found))
 	}
-	if _, err := exec.LookPath("objdump"); err != nil {
-		t.Log("the reading is not made again: binutils' objdump is not installed")
+	if _, err := exec.LookPath(e.objdump[0]); err != nil {
+		t.Logf("the reading is not made again: binutils' %s is not installed", e.objdump[0])
 		return
 	}
-	if got := disassemble(t, list); got != encodings {
-		t.Errorf("objdump does not read what testdata/encodings.txt says, but:\n%s", got)
+	if got := e.disassemble(t, list); got != string(encodings) {
+		t.Errorf("%s does not read what %s says, but:\n%s", e.objdump[0], e.golden, got)
 	}
 }
 
 // intelOrder turns "VDPBF16PS Z1, Z2, Z3" into "vdpbf16ps zmm3,zmm2,zmm1".
 func intelOrder(text string) string {
+	return strings.NewReplacer("z", "zmm", "y", "ymm").Replace(reverse(text))
+}
+
+// armOrder turns "VFMLA V1.S[0], V2.S4, V3.S4" into "fmla v3.4s,v2.4s,v1.s[0]".
+func armOrder(text string) string {
+	return strings.ReplaceAll(reverse(strings.TrimPrefix(text, "V")), ".s4", ".4s")
+}
+
+// reverse puts the destination of an instruction first, in small letters and without spaces.
+func reverse(text string) string {
 	name, operands, _ := strings.Cut(text, " ")
 	registers := strings.Split(operands, ", ")
 	slices.Reverse(registers)
-	s := strings.ToLower(name + " " + strings.Join(registers, ","))
-	return strings.NewReplacer("z", "zmm", "y", "ymm").Replace(s)
+	return strings.ToLower(name + " " + strings.Join(registers, ","))
 }
 
 // disassemble reads instructions with binutils' objdump.
-func disassemble(t *testing.T, list []string) string {
+func (e *encoded) disassemble(t *testing.T, list []string) string {
 	t.Helper()
 	var code []byte
 	for _, line := range list {
@@ -97,13 +133,17 @@ func disassemble(t *testing.T, list []string) string {
 	if err := os.WriteFile(path, code, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("objdump", "-D", "-b", "binary", "-m", "i386:x86-64", "-M", "intel", path).CombinedOutput()
+	out, err := exec.Command(e.objdump[0], append(e.objdump[1:], "-D", "-b", "binary", path)...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("objdump: %v\n%s", err, out)
+		t.Fatalf("%s: %v\n%s", e.objdump[0], err, out)
+	}
+	lines := regexp.MustCompile(`(?m)^ *[0-9a-f]+:\t((?:[0-9a-f]{2} ?)+) *\t(\w+)\s+(.+)$`).FindAllStringSubmatch(string(out), -1)
+	if len(lines) != len(list) {
+		t.Fatalf("%s reads %d instructions, want %d:\n%s", e.objdump[0], len(lines), len(list), out)
 	}
 	var s strings.Builder
-	for _, m := range regexp.MustCompile(`(?m)^ *[0-9a-f]+:\t((?:[0-9a-f]{2} )+) *\t(\w+) +(\S+)`).FindAllStringSubmatch(string(out), -1) {
-		fmt.Fprintf(&s, "%s\t%s %s\n", strings.TrimSpace(m[1]), m[2], m[3])
+	for i, m := range lines {
+		fmt.Fprintf(&s, "%s\t%s %s\n", list[i], m[2], strings.ReplaceAll(m[3], ", ", ","))
 	}
 	return s.String()
 }

@@ -1,4 +1,4 @@
-// Command _asm writes the assembly of package simd: all routines for one instruction set, chosen by -isa.
+// Command _asm writes the assembly of package simd for amd64: all routines for one instruction set, chosen by -isa.
 //
 //	go generate ./kernels/host/simd
 //
