@@ -139,7 +139,8 @@ func (s *serveFlags) run(c *cli.Context) error {
 	srv, err := server.New(engine, server.Config{
 		ModelName: s.name, Output: s.output, Normalize: s.normalize,
 		MaxClientBatchSize: s.clientBatch, MaxQueueSize: s.queue, MaxQueueDelay: s.queueDelay, MaxBodySize: s.body, MaxImagePixels: s.pixels,
-		CacheBytes: s.cacheSize, CacheDir: s.cacheDir, FetchURLs: s.urlFetch == "public", Variant: fmt.Sprintf("%+v gelu %s residual %s", model.Config(), model.GELU, model.Residual),
+		CacheBytes: s.cacheSize, CacheDir: s.cacheDir, FetchURLs: s.urlFetch == "public",
+		Variant:        fmt.Sprintf("%+v gelu %s residual %s", model.Config(), model.GELU, model.Residual),
 		RequestTimeout: s.requestTimeout, APIKeys: keys, Version: buildVersion(), Logger: log,
 	})
 	if err != nil {
