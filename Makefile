@@ -22,9 +22,9 @@ run: vith
 	@if ./vith weights inspect $(MODEL) >/dev/null 2>&1; then model=$(MODEL); else model=synth:vit-h-14/1; fi; \
 	echo "make run: serving $$model"; exec ./vith serve --model $$model
 
-# All tests that need no GPU and no browser.
+# All tests that need no GPU and no browser. Those of bench/gpukit/device are run by the kit, which bench/gpukit tests.
 test: lint
-	$(GO) test ./...
+	$(GO) test $$($(GO) list ./... | grep -v bench/gpukit/device)
 
 # What runs concurrently, under the race detector.
 test-race:

@@ -116,7 +116,7 @@ func TestDevicesShowsGPUs(t *testing.T) {
 // TestServeLosesGPUs serves on two GPUs, and loses one after the other.
 func TestServeLosesGPUs(t *testing.T) {
 	env, _ := gpus(t)
-	s := serveIn(t, env, "--device", "cuda", "--max-batch", "1", "--memory-limit", "400MiB", "--output", "projected")
+	s := serveIn(t, env, "--device", "cuda", "--gelu", "exact", "--max-batch", "1", "--memory-limit", "400MiB", "--output", "projected")
 	image := readFile(t, photos+"coffee_120x80.bmp")
 	embed := func() int {
 		status, _ := s.post(t, "/api/embed", nil, image)

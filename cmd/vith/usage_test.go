@@ -108,7 +108,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestUnbuiltCommands(t *testing.T) {
-	for _, name := range []string{"bulk", "bench model", "tune", "top", "doctor"} {
+	for _, name := range []string{"bulk", "bench kernels", "bench quality", "bench compare", "tune", "top", "doctor"} {
 		r := vith(t, strings.Fields(name)...)
 		if r.code != 3 || !strings.Contains(r.stderr, name+" is not available in this version") {
 			t.Errorf("vith %s: exit %d, %q", name, r.code, r.stderr)

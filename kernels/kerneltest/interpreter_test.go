@@ -9,11 +9,32 @@ import (
 )
 
 // TestInterpreter runs every kernel's PTX on every case: on the base target twice and on the oldest one, each under its
-// own schedule, with its own errors of approximate instructions and a model of tensor-core accumulation.
+// own schedule, with its own errors of approximate instructions and a model of tensor-core accumulation. Cases that take
+// it many seconds are run on the base target, once.
 func TestInterpreter(t *testing.T) {
-	Run(t, kernels.All(), map[string]kernels.Backend{
-		"sm_80":       NewInterpreter(ptx.SM80, 1, ptxsim.Sequential),
+	base := map[string]kernels.Backend{"sm_80": NewInterpreter(ptx.SM80, 1, ptxsim.Sequential)}
+	var quick, slow []*kernels.Kernel
+	for _, k := range kernels.All() {
+		q, s := *k, *k
+		q.Cases, s.Cases = nil, nil
+		for _, c := range k.Cases {
+			if !c.Refused && k.FLOPs(c.Dims) > 1<<26 {
+				s.Cases = append(s.Cases, c)
+			} else {
+				q.Cases = append(q.Cases, c)
+			}
+		}
+		quick = append(quick, &q)
+		if len(s.Cases) > 0 {
+			slow = append(slow, &s)
+		}
+	}
+	Run(t, quick, map[string]kernels.Backend{
+		"sm_80":       base["sm_80"],
 		"sm_80 again": NewInterpreter(ptx.SM80, 2, ptxsim.Aligned),
 		"sm_75":       NewInterpreter(ptx.SM75, 3, ptxsim.Aligned),
 	})
+	for _, k := range slow {
+		t.Run(k.Name+" slow", func(t *testing.T) { Cases(t, k, k.Cases, base) })
+	}
 }
