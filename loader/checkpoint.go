@@ -44,8 +44,9 @@ type Checkpoint struct {
 
 // A file is the whole content of a safetensors file.
 type file struct {
-	path string
-	data []byte
+	path   string
+	data   []byte
+	mapped bool // data is a mapping of the file, whose pages may be let go of
 }
 
 // A weight is a tensor of the tower, wherever and however it is stored.
@@ -83,7 +84,7 @@ var blockBuffers = sync.Pool{New: func() any { return new([blockBytes]byte) }}
 // blocks calls f with the stored bytes of elements [i, i+n), in order, a block at a time. Those of a file do not stay in
 // memory.
 func (w *weight) blocks(i, n int, f func(i int, b []byte) error) error {
-	if s, ok := w.values.(straight); ok {
+	if s, ok := w.values.(straight); ok && s.mapped {
 		defer forget(s.data[:(i+n)*s.size]) // from the start: a fault maps pages before it as well
 	}
 	buf := blockBuffers.Get().(*[blockBytes]byte)

@@ -259,7 +259,7 @@ func FuzzOpen(f *testing.F) {
 	nowhere := f.TempDir()
 	write(f, nowhere, "config.json", `{"hidden_size":2,"intermediate_size":1,"num_hidden_layers":1,"num_attention_heads":1,"image_size":2,"patch_size":1,"projection_dim":1}`)
 	f.Fuzz(func(t *testing.T, content []byte) {
-		c, err := assemble("x.safetensors", nowhere, []file{{"x.safetensors", content}}, nil)
+		c, err := assemble("x.safetensors", nowhere, []file{{path: "x.safetensors", data: content}}, nil)
 		if err != nil {
 			var e *Error
 			if !errors.As(err, &e) || e.File == "" || strings.Contains(err.Error(), "\n") || len(err.Error()) > 10_000 {

@@ -35,6 +35,7 @@ type stored struct {
 	offset int64 // in the file
 	size   int64 // bytes
 	data   []byte
+	mapped bool // as the file is
 }
 
 // parse reads the header of a safetensors file: the length of a JSON object (8 bytes, little-endian), the object, then
@@ -45,7 +46,7 @@ func parse(f file) ([]stored, map[string]string, error) {
 	tensors, metadata, err := parseHeader(f, uint64(len(f.data)))
 	for i := range tensors {
 		t := &tensors[i]
-		t.data = f.data[t.offset:][:t.size:t.size]
+		t.data, t.mapped = f.data[t.offset:][:t.size:t.size], f.mapped
 	}
 	return tensors, metadata, err
 }

@@ -97,7 +97,7 @@ func (m *match) weight(want tower.Tensor, source string) (*weight, *Error) {
 	if s.transposed {
 		w.values = transposed{data, w.rows(), w.cols(), size}
 	} else {
-		w.values = straight{data, size}
+		w.values = straight{data, size, t.mapped}
 	}
 	return w, nil
 }
@@ -126,8 +126,9 @@ func (m *match) weights(c tower.Config, source string) (weights map[string]*weig
 
 // straight values lie in memory as they are wanted.
 type straight struct {
-	data []byte // of a mapped file
-	size int    // bytes of a value
+	data   []byte
+	size   int  // bytes of a value
+	mapped bool // data is part of a mapped file
 }
 
 func (s straight) read(_ []byte, i, n int) []byte { return s.data[i*s.size:][:n*s.size] }

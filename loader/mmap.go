@@ -35,7 +35,7 @@ func mapFile(path string) ([]byte, error) {
 }
 
 // forget lets go of the pages of some bytes of a mapped file. They stay in the page cache, but no longer count as this
-// program's memory.
+// program's memory. Of other memory this would clear the pages.
 func forget(mapped []byte) {
 	if len(mapped) == 0 {
 		return

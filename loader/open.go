@@ -83,7 +83,7 @@ func openPath(path string) (*Checkpoint, error) {
 			unmap(files)
 			return nil, err
 		}
-		files = append(files, file{shard, data})
+		files = append(files, file{shard, data, true})
 	}
 	var c *Checkpoint
 	err = guarded(path, func() error {

@@ -23,14 +23,14 @@ func HeaderSize(name string, first []byte) (int64, error) {
 			return 8 + int64(n), nil
 		}
 	}
-	_, _, err := cut(file{name, first})
+	_, _, err := cut(file{path: name, data: first})
 	return 0, err
 }
 
 // PlanVision plans the vision tower's part of a safetensors file of size bytes, of which head is the start, as many
 // bytes as HeaderSize says. The new file keeps the old one's metadata and adds origin to them.
 func PlanVision(name string, head []byte, size int64, origin map[string]string) (*VisionPart, error) {
-	tensors, metadata, err := parseHeader(file{name, head}, uint64(size))
+	tensors, metadata, err := parseHeader(file{path: name, data: head}, uint64(size))
 	if err != nil {
 		return nil, err
 	}
