@@ -20,8 +20,7 @@ func devicesCommand() *cli.Command {
 		Usage: "what could run this, and what auto would choose",
 		Description: `Shows the devices that --device may name, what each can do, and which one auto takes. On the
 CPU the best instruction set is chosen; VITH_CPU=avx512bf16, avx512, avx2 or generic asks for
-another, on arm64 neon or generic. bf16 saves memory; only AMD's CPUs with avx512bf16 are also
-faster in it.
+another, on arm64 neon or generic. bf16 halves the weights; avx512bf16 also multiplies in it.
 
 Examples:
   vith devices

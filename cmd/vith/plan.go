@@ -111,17 +111,18 @@ func newPlan(o *open.Plan, output string, batch int, roof *roofs.Roof, on string
 			p.Weights += int64(b.Bytes())
 		}
 	}
+	seconds := 0.0 // at least
 	for i, c := range o.Program.Calls {
 		cost := o.Program.Cost(i)
 		p.FLOPs, p.Bytes = p.FLOPs+cost.FLOPs, p.Bytes+cost.Bytes
 		call := planCall{Kernel: c.Kernel.Name, Sizes: c.Dims, Result: o.Program.Bufs[c.Out[0].ID].Name, FLOPs: cost.FLOPs, Bytes: cost.Bytes}
 		if roof != nil {
 			call.Micros = 1e6 * roof.Time(cost).Seconds()
+			seconds += call.Micros / 1e6
 		}
 		p.Calls = append(p.Calls, call)
 	}
 	if roof != nil {
-		seconds := roof.Least(o.Program).Seconds()
 		p.Least = &least{cmp.Or(on, o.Device), roof.FLOPS, roof.Bandwidth, 1e3 * seconds, float64(batch) / seconds}
 	}
 	return p

@@ -14,6 +14,7 @@ import (
 	"vith/kernels/host"
 	"vith/kernels/ptx"
 	"vith/kernels/tensor"
+	"vith/vit"
 )
 
 // Spellings of options. Whether a device is there and can do it is another matter.
@@ -76,8 +77,9 @@ func checkTier(tier string) error {
 type device struct {
 	kernels.Backend
 	precision string // that it computes in
-	pads      bool   // passes may be filled up where that is faster
+	timed     bool   // what passes take on it tells how they are best made; not on the emulated GPU
 	gpu       *gpu   // nil: the CPU
+	engine    *vit.Engine
 }
 
 // devices opens what o names, if that can do what o asks of it. All compute in one precision.

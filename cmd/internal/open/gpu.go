@@ -85,7 +85,7 @@ func (o Options) gpu(machine *GPUs, info cuda.DeviceInfo) (*device, error) {
 	options.Choices = o.choices
 	d, err := g.open("", precision, options)
 	if err == nil {
-		d.pads = true
+		d.timed = true
 	}
 	return d, err
 }

@@ -123,14 +123,10 @@ func Load(ctx context.Context, o Options) (*Model, error) {
 
 // engines loads the model onto the devices. Those that it cannot be loaded onto are left out, if o does not name them.
 func (o Options) engines(c tower.Config, s source, devices []*device, outputs []vit.Output) ([]*device, []*vit.Engine, error) {
-	tried, loaded := make([]attempt, len(devices)), map[*device]*vit.Engine{}
-	var gelu *vit.GELUChoice
-	if o.GELU == "auto" && !o.Deterministic && !strings.HasPrefix(o.Device, "emu") { // whose times tell nothing
-		gelu = new(vit.GELUChoice)
-	}
+	tried := make([]attempt, len(devices))
+	var gelu vit.GELUChoice
 	var progress progress
 	var loading sync.WaitGroup
-	var mu sync.Mutex
 	for i, d := range devices {
 		report := progress.part(o.Progress)
 		loading.Go(func() {
@@ -138,18 +134,19 @@ func (o Options) engines(c tower.Config, s source, devices []*device, outputs []
 				tried[i] = attempt{d.Name(), d, err}
 				return
 			}
-			engine, err := vit.NewEngine(c, s, d.Backend, vit.Options{
+			options := vit.Options{
 				MaxBatch: o.MaxBatch, Outputs: outputs, Normalize: o.Normalize, Progress: report,
-				Precision: o.types(d.precision), TanhGELU: o.GELU == "tanh", GELU: gelu,
-				Pad: d.pads, OneBucket: o.Deterministic,
+				Precision: o.types(d.precision), TanhGELU: o.GELU == "tanh", Pad: d.timed, OneBucket: o.Deterministic,
 				Shrunk: func(batch int, why error) {
 					o.Log.Warn("the batch does not fit and is halved", "device", d.Name(), "max_batch", batch, "reason", why)
 				},
-			})
+			}
+			if d.timed && o.GELU == "auto" && !o.Deterministic {
+				options.GELU = &gelu
+			}
+			var err error
+			d.engine, err = vit.NewEngine(c, s, d.Backend, options)
 			tried[i] = attempt{d.Name(), d, err}
-			mu.Lock()
-			defer mu.Unlock()
-			loaded[d] = engine
 			if d.gpu != nil && err == nil {
 				d.gpu.noteContext(held(d.Memory()))
 			}
@@ -159,7 +156,7 @@ func (o Options) engines(c tower.Config, s source, devices []*device, outputs []
 	good, err := o.usable(tried)
 	var engines []*vit.Engine
 	for _, d := range good {
-		engines = append(engines, loaded[d])
+		engines = append(engines, d.engine)
 	}
 	return good, engines, err
 }
