@@ -8,7 +8,8 @@ import (
 var (
 	// ErrDown marks the errors of a backend whose device failed in a way that only opening it anew can end.
 	ErrDown = errors.New("the device failed and takes no more work")
-	// ErrOutOfMemory marks the errors of a Load that the device has no memory for. The backend is as it was before.
+	// ErrOutOfMemory marks the errors of a Load that the device has no memory for. Weights may have been placed; a Load of a
+	// smaller program may follow.
 	ErrOutOfMemory = errors.New("out of memory")
 )
 

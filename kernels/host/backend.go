@@ -5,17 +5,20 @@
 // tile or thread computes it. It does depend on the instruction set, in the last bits.
 //
 // In bf16, weights and activations are bfloat16 in memory, which halves the weights; sums, biases, normalisation,
-// activation functions, attention's scores and the residual stream are fp32. Where the instruction set multiplies
-// bfloat16 that doubles the speed. Elsewhere weights are widened in registers, and it saves memory only.
+// activation functions, attention's scores and the residual stream are fp32. AVX512-BF16 multiplies bfloat16 itself: on the
+// one CPU that was measured, a Xeon with AMX, more slowly than fp32, so there it is not chosen. Elsewhere weights are widened
+// in registers, and bf16 saves memory only.
 //
 // # Threads
 //
 // A step of a pass is one call, and all threads work on it: its tasks are handed out one by one, and the next step begins
 // when all are done. Tasks are as large as the caches like, and smaller where the threads are more than the tasks would
-// occupy. TestBalance computes, for ViT-H-14 and up to 64 threads, that at least 90 % of the threads' time is filled, in
-// batches of 8 and for single images: reasoned from counts, and not measured on more than two cores. Not in the counts
-// are the time to wake threads, some microseconds a step; the row-wise steps of a single image, for which 33 threads are
-// enough; and memory: a pass reads every weight once, so that no image takes less time than that.
+// occupy. TestBalance counts, for ViT-H-14 and up to 64 threads, that at least 90 % of the threads' time is filled, in
+// batches of 8 and for single images, were all tasks of a step equal: reasoned, and not measured on more than two cores. Not
+// in the counts are tasks that are not equal, such as attention's of six and of seven tiles; what smaller tasks do again,
+// packing a head's keys and values or widening a row of bfloat16; the time to wake threads; the row-wise steps of a single
+// image, for which 33 threads are enough; and memory: a pass reads every weight once, so that no image takes less time than
+// that.
 //
 // The threads are GOMAXPROCS, which follows the CPU quota of a container, and they sleep between steps: two programs on
 // one machine share it as the system likes.
@@ -116,18 +119,18 @@ func (b *Backend) Load(p *kernels.Program) (kernels.Runner, error) {
 			r.outputs = append(r.outputs, slot{i, info.Bytes(), info.Name})
 		}
 	}
+	if plan.Size > len(b.arena) {
+		arena, err := reserve(plan.Size)
+		if err != nil {
+			return nil, fmt.Errorf("host: reserve an arena of %d bytes: %w: %w", plan.Size, kernels.ErrOutOfMemory, err)
+		}
+		b.arena.release()
+		b.arena = arena
+	}
 	for i := range b.scratch {
 		if len(b.scratch[i]) < c.scratch {
 			b.scratch[i] = make([]float32, c.scratch)
 		}
-	}
-	if plan.Size > len(b.arena) {
-		arena, err := reserve(plan.Size)
-		if err != nil {
-			return nil, fmt.Errorf("host: reserve an arena of %d bytes: %w", plan.Size, err)
-		}
-		b.arena.release()
-		b.arena = arena
 	}
 	return r, nil
 }

@@ -35,8 +35,8 @@ func block(batch int, t tensor.DType) *kernels.Program {
 	return p
 }
 
-// TestBalance simulates the steps of ViT-H-14 on up to 64 threads: tasks of one step take the same time, and each goes
-// to the thread that is free first. Every step of a batch of 8 keeps the threads busy for 85 % of its time, and all
+// TestBalance counts the tasks of the steps of ViT-H-14 on up to 64 threads, as if those of one step took the same time.
+// Every step of a batch of 8 keeps the threads busy for 85 % of its time, and all
 // steps together, weighted by their operations, for 90 %, of single images too.
 func TestBalance(t *testing.T) {
 	for _, tier := range simd.Tiers() {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync/atomic"
 
 	"vith/kernels"
@@ -138,7 +139,17 @@ func (b *Backend) mapped(p *placement, path string, identity [32]byte) (all, wei
 		return nil, nil, errors.New("its header is damaged, or that of other weights")
 	}
 	weights = all[start:]
-	return all, weights, b.eachWeight(p, func(i int, packer *packer) error {
+	return all, weights, b.eachWeight(p, func(i int, packer *packer) (err error) {
+		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+		defer func() {
+			switch fault := recover().(type) {
+			case nil:
+			case interface{ Addr() uintptr }: // a page that cannot be read, as the runtime documents it
+				err = errors.New("it cannot be read: it was cut, or its disk fails")
+			default:
+				panic(fault)
+			}
+		}()
 		k := p.keys[i]
 		w := weights[p.offset[i]:][:k.bytes(b.tier.NR)]
 		if crc32.Checksum(w, castagnoli) != sums[i] {
@@ -196,7 +207,7 @@ func (b *Backend) write(p *placement, path string, identity [32]byte, weights re
 	if err := os.MkdirAll(b.cache.folder, 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(b.cache.folder, ".packed-*")
+	f, err := os.OpenFile(fmt.Sprintf("%s.%d.part", path, os.Getpid()), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"vith/kernels"
+	"vith/kernels/host/simd"
 	"vith/kernels/tensor"
 )
 
@@ -56,6 +57,39 @@ func files(t *testing.T, folder string) []string {
 	return append(list, hidden...)
 }
 
+// firstRows is how many rows the first panels of the tower's weights have.
+func firstRows(t *testing.T, tier string, kind tensor.DType) (rows int64) {
+	t.Helper()
+	isa, err := simd.Select(tier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights := map[string]*kernels.Weight{}
+	tower(1, weights, kind)
+	for _, w := range weights {
+		rows += int64(min(isa.NR, w.Rows))
+	}
+	return rows
+}
+
+// TestMemoryRefused wants an arena that no machine has: the error is that of memory, and a smaller program is loaded.
+func TestMemoryRefused(t *testing.T) {
+	b, err := New(Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	p := kernels.NewProgram()
+	x := p.Input("x", tensor.F32, 1, 64)
+	huge := p.Linear(x, p.Weight(&kernels.Weight{Key: "w", Type: tensor.F32, Rows: 64, Cols: 64, Fill: func(dst []float32, _, _ int) error { return nil }}), nil, 1, tensor.F32)
+	p.Output(p.L2Norm(huge))
+	p.Bufs[huge.ID].Pitch = 1 << 55
+	if _, err := b.Load(p); !errors.Is(err, kernels.ErrOutOfMemory) {
+		t.Errorf("an arena of 2^57 bytes: %v", err)
+	}
+	load(t, b, tower(1, map[string]*kernels.Weight{}, tensor.F32))
+}
+
 // TestCache starts twice with one folder, in every type: the second start reads the first rows of each weight only.
 func TestCache(t *testing.T) {
 	for _, kind := range []tensor.DType{tensor.F32, tensor.BF16} {
@@ -66,8 +100,8 @@ func TestCache(t *testing.T) {
 				t.Errorf("%s: a first start says %q", name, log)
 			}
 			got, some, log := start(t, folder, "sha256:1", name, kind, 0)
-			if !slices.Equal(got, want) || some >= all || log != "" {
-				t.Errorf("%s in %v: the second start reads %d of %d rows, says %q", name, kind, some, all, log)
+			if first := firstRows(t, name, kind); !slices.Equal(got, want) || some != first || some >= all || log != "" {
+				t.Errorf("%s in %v: the second start reads %d of %d rows, must read %d, says %q", name, kind, some, all, first, log)
 			}
 			if list := files(t, folder); len(list) != 1 || !strings.HasPrefix(filepath.Base(list[0]), name+"-") {
 				t.Errorf("files %q", list)

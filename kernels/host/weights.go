@@ -110,7 +110,7 @@ func (b *Backend) place(p *placement) (all, weights region, err error) {
 func (b *Backend) pack(p *placement) (region, error) {
 	memory, err := reserve(p.bytes)
 	if err != nil {
-		return nil, fmt.Errorf("host: reserve %d bytes for weights: %w", p.bytes, err)
+		return nil, fmt.Errorf("host: reserve %d bytes for weights: %w: %w", p.bytes, kernels.ErrOutOfMemory, err)
 	}
 	if err := b.eachWeight(p, func(i int, packer *packer) error {
 		return packer.place(p.keys[i], memory[p.offset[i]:][:p.keys[i].bytes(b.tier.NR)])

@@ -3,6 +3,8 @@ package simd
 import (
 	"math"
 	"unsafe"
+
+	"vith/kernels/tensor"
 )
 
 // generic is the tier in portable Go: plain fp32 for the GEMM, float64 inside the rest, whose share of the time is
@@ -97,30 +99,27 @@ func mixed1x4(a []float32, b []uint16, c, bias *[4]float32, acc bool) {
 	s0, s1, s2, s3 := s[0], s[1], s[2], s[3]
 	for len(a) >= 2 {
 		x, y := (*[2]float32)(a), (*[8]uint16)(b)
-		s0 += float32(x[1] * widen(y[1]))
-		s0 += float32(x[0] * widen(y[0]))
-		s1 += float32(x[1] * widen(y[3]))
-		s1 += float32(x[0] * widen(y[2]))
-		s2 += float32(x[1] * widen(y[5]))
-		s2 += float32(x[0] * widen(y[4]))
-		s3 += float32(x[1] * widen(y[7]))
-		s3 += float32(x[0] * widen(y[6]))
+		s0 += float32(x[1] * tensor.FromBF16(y[1]))
+		s0 += float32(x[0] * tensor.FromBF16(y[0]))
+		s1 += float32(x[1] * tensor.FromBF16(y[3]))
+		s1 += float32(x[0] * tensor.FromBF16(y[2]))
+		s2 += float32(x[1] * tensor.FromBF16(y[5]))
+		s2 += float32(x[0] * tensor.FromBF16(y[4]))
+		s3 += float32(x[1] * tensor.FromBF16(y[7]))
+		s3 += float32(x[0] * tensor.FromBF16(y[6]))
 		a, b = a[2:], b[8:]
 	}
 	if len(a) > 0 {
-		s0 += float32(a[0] * widen(b[0]))
-		s1 += float32(a[0] * widen(b[2]))
-		s2 += float32(a[0] * widen(b[4]))
-		s3 += float32(a[0] * widen(b[6]))
+		s0 += float32(a[0] * tensor.FromBF16(b[0]))
+		s1 += float32(a[0] * tensor.FromBF16(b[2]))
+		s2 += float32(a[0] * tensor.FromBF16(b[4]))
+		s3 += float32(a[0] * tensor.FromBF16(b[6]))
 	}
 	if acc {
 		s0, s1, s2, s3 = s0+c[0], s1+c[1], s2+c[2], s3+c[3]
 	}
 	*c = [4]float32{s0, s1, s2, s3}
 }
-
-// widen is the value of a bfloat16.
-func widen(x uint16) float32 { return math.Float32frombits(uint32(x) << 16) }
 
 // narrow is the nearest bfloat16, the even one of two; a zero for subnormal values, and a quiet NaN for NaN.
 func narrow(x float32) uint16 {
@@ -147,7 +146,7 @@ func genericWiden(dst *float32, ldd int, src *uint16, lds, rows, cols int) {
 	for r := range rows {
 		d := unsafe.Slice(at(dst, r*ldd), cols)
 		for i, x := range unsafe.Slice(at(src, r*lds), cols) {
-			d[i] = widen(x)
+			d[i] = tensor.FromBF16(x)
 		}
 	}
 }
