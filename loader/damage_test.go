@@ -256,16 +256,26 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Add(encode(f, entries, "", 0))
 	f.Add(encode(f, inOpenCLIP(entries, 1), "", 3))
+	f.Add(encode(f, entries[:len(entries)-2], "", 0))
 	nowhere := f.TempDir()
 	write(f, nowhere, "config.json", `{"hidden_size":2,"intermediate_size":1,"num_hidden_layers":1,"num_attention_heads":1,"image_size":2,"patch_size":1,"projection_dim":1}`)
+	explained := func(t *testing.T, err error) {
+		var e *Error
+		if !errors.As(err, &e) || e.File == "" || strings.Contains(err.Error(), "\n") || len(err.Error()) > 10_000 {
+			t.Fatalf("%.10000q", err)
+		}
+	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		c, err := assemble("x.safetensors", nowhere, []file{{path: "x.safetensors", data: content}}, nil)
 		if err != nil {
-			var e *Error
-			if !errors.As(err, &e) || e.File == "" || strings.Contains(err.Error(), "\n") || len(err.Error()) > 10_000 {
-				t.Fatalf("%.10000q", err)
-			}
+			explained(t, err)
 			return
+		}
+		for _, fault := range c.faults {
+			explained(t, fault)
+		}
+		if len(c.faults) > 0 {
+			return // as Open refuses it
 		}
 		digest(t, c)
 		cfg, _ := c.Config()
