@@ -70,20 +70,23 @@ func (id HubID) cached() (string, error) {
 	if ref, err := readSmall(filepath.Join(repository, "refs", id.Revision), 1<<10); err == nil {
 		commit = strings.TrimSpace(string(ref))
 	}
-	folder := filepath.Join(repository, "snapshots", commit)
-	if info, err := os.Stat(folder); err != nil || !info.IsDir() || !filepath.IsLocal(commit) {
-		pull := "vith weights pull "
-		if id.Revision != DefaultRevision {
-			pull += "--revision " + id.Revision + " "
+	if filepath.IsLocal(commit) {
+		snapshot, vision := filepath.Join(repository, "snapshots", commit), filepath.Join(repository, "vision", commit)
+		for _, folder := range []string{snapshot, vision} {
+			if _, _, err := weightFiles(folder); err == nil {
+				return folder, nil
+			}
 		}
-		return "", &Error{File: id.String(), Problem: "no such file or folder, and no revision " + id.Revision + " in the hub cache " + HubCache(),
-			Remedy: "run `" + pull + id.String() + "`, or `--model synth:vit-h-14/1` for a try without weights"}
-	}
-	if _, _, err := weightFiles(folder); err != nil {
-		vision := filepath.Join(repository, "vision", commit)
-		if _, _, err := weightFiles(vision); err == nil {
-			return vision, nil
+		for _, folder := range []string{snapshot, vision} { // opening it says what is wrong with it
+			if info, err := os.Stat(folder); err == nil && info.IsDir() {
+				return folder, nil
+			}
 		}
 	}
-	return folder, nil
+	pull := "vith weights pull "
+	if id.Revision != DefaultRevision {
+		pull += "--revision " + id.Revision + " "
+	}
+	return "", &Error{File: id.String(), Problem: "no such file or folder, and no revision " + id.Revision + " in the hub cache " + HubCache(),
+		Remedy: "run `" + pull + id.String() + "`, or `--model synth:vit-h-14/1` for a try without weights"}
 }

@@ -455,6 +455,18 @@ func TestVisionOnly(t *testing.T) {
 	}
 }
 
+// A repository without a configuration leaves no snapshot beside the part.
+func TestVisionOnlyWithoutConfiguration(t *testing.T) {
+	f := newFakeHub(t, map[string][]byte{"model.safetensors": twoTowers(t, tiny())})
+	c, _ := f.client()
+	p := pulled(t, c, Request{ID: id, VisionOnly: true})
+	if len(p.Files) != 1 {
+		t.Errorf("pulled %+v", p.Files)
+	}
+	opens(t, c, "org/tower")
+	opens(t, c, "org/tower@"+commit)
+}
+
 func TestVisionOnlyResumesAndRefuses(t *testing.T) {
 	files := repository()
 	files["model.safetensors"] = twoTowers(t, files["model.safetensors"])
