@@ -55,7 +55,7 @@ func (id HubID) String() string { return id.Org + "/" + id.Name }
 //	blobs/ETAG                 contents, under the hub's name for them
 //	refs/REVISION              the commit that a branch or tag stands for
 //	snapshots/COMMIT/FILE      links into blobs
-//	vision/COMMIT/             a vision tower that was pulled without the rest of its file
+//	vision/COMMIT/FILE         a vision tower that was pulled without the rest of its file
 //
 // of which the last is our own and passed over by the hub's tools.
 //

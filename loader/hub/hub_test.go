@@ -467,6 +467,32 @@ func TestVisionOnlyWithoutConfiguration(t *testing.T) {
 	opens(t, c, "org/tower@"+commit)
 }
 
+// Files of one name in two folders have a part each, though of the same size.
+func TestVisionOnlyOfFilesOfOneName(t *testing.T) {
+	other := slices.Clone(tiny())
+	other[len(other)-1] ^= 1
+	f := newFakeHub(t, map[string][]byte{"a/model.safetensors": twoTowers(t, tiny()), "b/model.safetensors": twoTowers(t, other)})
+	c, _ := f.client()
+	parts := map[string]string{}
+	for _, dir := range []string{"a", "b"} {
+		p := pulled(t, c, Request{ID: id, File: dir + "/model.safetensors", VisionOnly: true})
+		part := p.Files[len(p.Files)-1]
+		folder := filepath.Join(c.Cache, "models--org--tower/vision", commit, dir)
+		if p.Folder != folder || part.Path != filepath.Join(folder, "model.vision.safetensors") || part.Name != dir+"/model.vision.safetensors" || part.There {
+			t.Errorf("%+v", p)
+		}
+		content, err := os.ReadFile(part.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts[dir] = string(content)
+	}
+	if parts["a"] == parts["b"] {
+		t.Error("both parts are of the same file")
+	}
+	opens(t, c, filepath.Join(c.Cache, "models--org--tower/vision", commit, "a"))
+}
+
 func TestVisionOnlyResumesAndRefuses(t *testing.T) {
 	files := repository()
 	files["model.safetensors"] = twoTowers(t, files["model.safetensors"])

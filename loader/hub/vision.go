@@ -10,8 +10,9 @@ import (
 	"vith/loader"
 )
 
-// vision pulls the vision tower of a file of weights into the folder vision/COMMIT, with the configurations beside it. The
-// hub's tools look into that folder neither for files nor for damage, and remove it with the repository.
+// vision pulls the vision tower of a file of weights into the folder vision/COMMIT, or one in it where the file is in a
+// folder of the repository, with the configurations beside it. The hub's tools look into that folder neither for files
+// nor for damage, and remove it with the repository.
 func (p *pull) vision(ctx context.Context, weights *remote) (*Pulled, error) {
 	if err := p.fetch(ctx, p.configs); err != nil {
 		return nil, err
@@ -20,7 +21,9 @@ func (p *pull) vision(ctx context.Context, weights *remote) (*Pulled, error) {
 	if err != nil {
 		return nil, err
 	}
-	folder := filepath.Join(p.repository(), "vision", p.id.Revision)
+	name := strings.TrimSuffix(weights.name, ".safetensors") + ".vision.safetensors"
+	dst := filepath.Join(p.repository(), "vision", p.id.Revision, filepath.FromSlash(name))
+	folder := filepath.Dir(dst)
 	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return nil, err
 	}
@@ -33,8 +36,6 @@ func (p *pull) vision(ctx context.Context, weights *remote) (*Pulled, error) {
 			return nil, err
 		}
 	}
-	name := strings.TrimSuffix(path.Base(weights.name), ".safetensors") + ".vision.safetensors"
-	dst := filepath.Join(folder, name)
 	if !isFile(dst, t.size()) {
 		if err := p.room(t.size() - sizeOf(dst+incomplete)); err != nil {
 			return nil, err
