@@ -332,6 +332,49 @@ func TestPullChoosesFiles(t *testing.T) {
 	refuse(Request{}, map[string][]byte{indexName: []byte(`{"weight_map":{"x":"../../x.safetensors"}}`)}, "../../x.safetensors")
 }
 
+// What a pull of the same process number left half done, here or in another container, is in nobody's way, and a pull
+// that fails leaves nothing half done.
+func TestPullBesideAbandonedOnes(t *testing.T) {
+	f := newFakeHub(t, repository())
+	c, _ := f.client()
+	repository := filepath.Join(c.Cache, id.Folder())
+	config := filepath.Join(repository, "snapshots", commit, "config.json")
+	for _, name := range []string{config, filepath.Join(repository, "refs/main")} {
+		if err := os.MkdirAll(fmt.Sprintf("%s.%d.partial", name, os.Getpid()), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pulled(t, c, Request{ID: id})
+	opens(t, c, "org/tower")
+
+	like := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(like, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	want, err1 := os.Stat(like)
+	got, err2 := os.Stat(filepath.Join(repository, "refs/main"))
+	if err1 != nil || err2 != nil || got.Mode() != want.Mode() {
+		t.Errorf("refs/main has the mode %v, %v, want that of other new files, %v, %v", got, err2, want, err1)
+	}
+
+	if err := os.Remove(config); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(config, "a folder"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	failed(t, c, Request{ID: id}, config)
+	entries, err := os.ReadDir(repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !slices.Contains([]string{"blobs", "refs", "snapshots"}, e.Name()) {
+			t.Errorf("%s is left", e.Name())
+		}
+	}
+}
+
 // header cuts a safetensors file up.
 func header(t *testing.T, file []byte) (tensors map[string]tensor, data []byte) {
 	t.Helper()

@@ -246,20 +246,13 @@ func (p *pull) link(r *remote) (string, error) {
 	if old, err := os.Readlink(name); err == nil && old == target {
 		return name, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
-		return "", err
-	}
-	partial := fmt.Sprintf("%s.%d.partial", name, os.Getpid())
-	if err := os.Symlink(target, partial); err != nil {
-		return "", err
-	}
-	return name, os.Rename(partial, name)
+	return name, p.appear(name, func(partial string) error { return os.Symlink(target, partial) })
 }
 
 // done moves the branch or tag to the commit.
 func (p *pull) done(folder string) (*Pulled, error) {
 	if p.revision != p.id.Revision {
-		if err := replace(filepath.Join(p.repository(), "refs", p.revision), []byte(p.id.Revision)); err != nil {
+		if err := p.replace(filepath.Join(p.repository(), "refs", p.revision), []byte(p.id.Revision)); err != nil {
 			return nil, err
 		}
 	}
@@ -276,12 +269,24 @@ func (p *pull) room(bytes int64) error {
 }
 
 // replace writes a small file, complete under its name from the start.
-func replace(name string, content []byte) error {
+func (p *pull) replace(name string, content []byte) error {
+	return p.appear(name, func(partial string) error { return os.WriteFile(partial, content, 0o666) })
+}
+
+// appear gives what create makes, a file or a link, its name in the repository's folder, over what has the name. It is
+// made in a folder of its own there, which pulls in other containers do not have and the hub's tools pass over, rather
+// than by os.CreateTemp, whose files only their owner may read.
+func (p *pull) appear(name string, create func(partial string) error) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return err
 	}
-	partial := fmt.Sprintf("%s.%d.partial", name, os.Getpid())
-	if err := os.WriteFile(partial, content, 0o666); err != nil {
+	dir, err := os.MkdirTemp(p.repository(), "partial-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	partial := filepath.Join(dir, filepath.Base(name))
+	if err := create(partial); err != nil {
 		return err
 	}
 	return os.Rename(partial, name)

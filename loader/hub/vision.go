@@ -32,7 +32,7 @@ func (p *pull) vision(ctx context.Context, weights *remote) (*Pulled, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := replace(filepath.Join(folder, path.Base(config.name)), content); err != nil {
+		if err := p.replace(filepath.Join(folder, path.Base(config.name)), content); err != nil {
 			return nil, err
 		}
 	}
