@@ -82,10 +82,10 @@ const blockBytes = 64 << 10
 var blockBuffers = sync.Pool{New: func() any { return new([blockBytes]byte) }}
 
 // blocks calls f with the stored bytes of elements [i, i+n), in order, a block at a time. Those of a file do not stay in
-// memory.
+// memory, except those of transposed weights, whose every row is spread over all of their pages.
 func (w *weight) blocks(i, n int, f func(i int, b []byte) error) error {
 	if s, ok := w.values.(straight); ok && s.mapped {
-		defer forget(s.data[:(i+n)*s.size]) // from the start: a fault maps pages before it as well
+		defer forget(s.faulted(i, n))
 	}
 	buf := blockBuffers.Get().(*[blockBytes]byte)
 	defer blockBuffers.Put(buf)

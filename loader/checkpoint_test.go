@@ -312,3 +312,21 @@ func TestOpenReadsOnlyTheHeader(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A read lets go of what it may have mapped, not of all pages of the tensor before it, which another may be reading.
+func TestReadsForgetTheirOwnPages(t *testing.T) {
+	const values, size = 1 << 20, 4
+	s := straight{data: make([]byte, values*size), size: size, mapped: true}
+	for _, x := range []struct{ i, n, from, to int }{
+		{0, 100, 0, 400},
+		{10_000, 100, 0, 40_400},
+		{100_000, 100, 400_000 - 64<<10, 400_400},
+		{values - 1, 1, (values-1)*size - 64<<10, values * size},
+		{values, 0, values*size - 64<<10, values * size},
+	} {
+		got := s.faulted(x.i, x.n)
+		if from := values*size - cap(got); from != x.from || from+len(got) != x.to {
+			t.Errorf("elements [%d, %d): bytes [%d, %d), want [%d, %d)", x.i, x.i+x.n, from, from+len(got), x.from, x.to)
+		}
+	}
+}

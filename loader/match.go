@@ -133,6 +133,18 @@ type straight struct {
 
 func (s straight) read(_ []byte, i, n int) []byte { return s.data[i*s.size:][:n*s.size] }
 
+// faultAround is the size in bytes of the aligned window whose pages the kernel maps at a fault in it, where they are in
+// its cache: fault_around_bytes of Linux, at its default.
+//
+// Source: do_fault_around in https://github.com/torvalds/linux/blob/master/mm/memory.c.
+const faultAround = 64 << 10
+
+// faulted are the bytes whose pages reading elements [i, i+n) may have mapped: theirs and those before them. The ones
+// after them are left to the next read.
+func (s straight) faulted(i, n int) []byte {
+	return s.data[max(0, i*s.size-faultAround) : (i+n)*s.size]
+}
+
 // transposed values lie in memory column by column: data is [cols, rows].
 type transposed struct {
 	data       []byte
