@@ -243,6 +243,21 @@ func TestVerifyNamesTheMistake(t *testing.T) {
 	f(tiny, changed("float16", func(v map[string][]float64) map[string][]float64 {
 		return map[string][]float64{"pooled": unit(v["pooled"])}
 	}), "normalisation pooled: use --normalize")
+
+	// A length in bfloat16, which has 8 bits, scales to a length that is not quite 1.
+	roughly := changed("bfloat16", func(v map[string][]float64) map[string][]float64 {
+		fraction, exponent := math.Frexp(length(v["pooled"]))
+		n := math.Ldexp(math.RoundToEven(fraction*256)/256, exponent)
+		scaled := slices.Clone(v["pooled"])
+		for i := range scaled {
+			scaled[i] /= n
+		}
+		return map[string][]float64{"pooled": scaled}
+	})
+	v, _ = verify(t, 1, "--reference", roughly, "--images", photos, tiny)
+	if e := v.Reference.Explanation; e == nil || len(e.Mistakes) != 1 || e.Mistakes[0].Kind != "normalisation" {
+		t.Errorf("scaled by a length in bfloat16: explained by %+v", e)
+	}
 }
 
 // outputOf is output, of a command that may complain.
