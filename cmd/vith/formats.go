@@ -163,7 +163,7 @@ func (f *textFormat) header(w io.Writer) {
 func (f *textFormat) finish() error { return nil }
 
 // norm is the L2 norm of v.
-func norm(v []float32) float64 {
+func norm[T float32 | float64](v []T) float64 {
 	sum := 0.0
 	for _, x := range v {
 		sum += float64(x) * float64(x)

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"vith/cmd/internal/open"
+	"vith/kernels/tensor"
 	"vith/vit"
 	"vith/vit/preprocess"
 	"vith/vit/tower"
@@ -100,7 +101,7 @@ func readReference(path, dir string) (*reference, error) {
 			if err := json.Unmarshal(raw, &v); err != nil || len(v) == 0 {
 				return nil, fmt.Errorf("%s: %s of %s is not a list of numbers", path, f.name, name)
 			}
-			s.want[f.output], s.unit[f.output] = v, math.Abs(length(v)-1) < unitSlack
+			s.want[f.output], s.unit[f.output] = v, math.Abs(norm(v)-1) < unitSlack
 		}
 		if len(s.want) == 0 {
 			return nil, fmt.Errorf("%s: %s has none of pooled, projected and penultimate_cls", path, name)
@@ -455,29 +456,16 @@ func (c *comparer) worst(ctx context.Context, m method, field, output vit.Output
 
 // compare returns the distance of a vector from the one that it should be, both of which are not zero.
 func compare(got []float32, want []float64, unit bool) distance {
-	scale, norm := 1.0, length(want)
-	ours := 0.0
-	for _, x := range got {
-		ours += float64(x) * float64(x)
-	}
+	scale := 1.0
 	if unit {
-		scale = 1 / math.Sqrt(ours)
+		scale = 1 / norm(got)
 	}
-	dot, difference := 0.0, 0.0
-	for i, w := range want {
-		x := scale * float64(got[i])
-		dot += x * w
-		difference += (x - w) * (x - w)
+	scaled, dot := make([]float64, len(got)), 0.0
+	for i, x := range got {
+		scaled[i] = scale * float64(x)
+		dot += scaled[i] * want[i]
 	}
-	return distance{Cosine: max(0, 1-dot/(scale*math.Sqrt(ours)*norm)), L2: math.Sqrt(difference) / norm}
-}
-
-func length(v []float64) float64 {
-	sum := 0.0
-	for _, x := range v {
-		sum += x * x
-	}
-	return math.Sqrt(sum)
+	return distance{Cosine: max(0, 1-dot/(norm(scaled)*norm(want))), L2: tensor.RelativeL2(scaled, want)}
 }
 
 // embed returns a row of an output for each image: the vector, or the class token's.

@@ -142,7 +142,7 @@ func TestVerifyNamesTheMistake(t *testing.T) {
 		return !strings.Contains(name, "exif") && !strings.Contains(name, "451x300") && !strings.Contains(name, "_30")
 	})
 	unit := func(v []float64) []float64 {
-		n := length(v)
+		n := norm(v)
 		scaled := make([]float64, len(v))
 		for i, x := range v {
 			scaled[i] = x / n
@@ -246,7 +246,7 @@ func TestVerifyNamesTheMistake(t *testing.T) {
 
 	// A length in bfloat16, which has 8 bits, scales to a length that is not quite 1.
 	roughly := changed("bfloat16", func(v map[string][]float64) map[string][]float64 {
-		fraction, exponent := math.Frexp(length(v["pooled"]))
+		fraction, exponent := math.Frexp(norm(v["pooled"]))
 		n := math.Ldexp(math.RoundToEven(fraction*256)/256, exponent)
 		scaled := slices.Clone(v["pooled"])
 		for i := range scaled {
