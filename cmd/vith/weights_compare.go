@@ -58,9 +58,10 @@ func (b bound) holds(d distance) bool { return d.L2 <= b.l2 && d.Cosine <= b.cos
 
 func (b bound) String() string { return fmt.Sprintf("relative L2 %.2g, 1 - cos %.2g", b.l2, b.cosine) }
 
-// bounds are how far our fp32 may be from a reference that was computed in a type: from float64 what our own arithmetic
-// may cost, from float32 twice that, else about twice what arithmetic in the type costs small synthetic towers (1 - cos
-// 3.3e-6 and 5.5e-3). A fault costs much more, except that bfloat16 may hide some.
+// bounds are how far our fp32 may be from a reference that was computed in a type. They are chosen: relative L2 from
+// float64 is what the tests hold fp32 to, from float32, whose errors add to ours, twice that, and else some ten roundings of
+// float16 (2^-11) and forty of bfloat16 (2^-8), of which a tower has many. An error at right angles to a vector costs
+// half its square in 1 - cos, for which fp32 is given more. A fault costs much more, except that bfloat16 may hide some.
 var bounds = map[string]bound{
 	"float64":  {1e-5, 1e-9},
 	"float32":  {2e-5, 1e-9},
