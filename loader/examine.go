@@ -39,6 +39,7 @@ type Statistics struct {
 	DType     string
 	Shape     []int
 	Values    int
+	Bytes     int64 // of all values, as stored
 	Zeros     int
 	NotFinite int
 	Min, Max  float64 // of the finite values, as all that follow
@@ -77,12 +78,14 @@ func Examine(ctx context.Context, ref string, progress func(done, total int64)) 
 // statistics reads all weights that the checkpoint gives, in the tower's order. What is read feeds Digest.
 func (c *Checkpoint) statistics(ctx context.Context, progress func(done, total int64)) ([]Statistics, error) {
 	var list []Statistics
-	var total, done atomic.Int64
+	var total int64
+	var done atomic.Int64
 	for _, t := range c.config.Tensors() {
 		if w := c.weights[t.Name]; w != nil {
 			n := w.rows() * w.cols()
-			list = append(list, Statistics{Name: t.Name, Tensor: w.tensor, File: w.file, DType: w.dtype.String(), Shape: w.shape, Values: n})
-			total.Add(int64(n) * int64(w.dtype.Size()))
+			bytes := int64(n) * int64(w.dtype.Size())
+			list = append(list, Statistics{Name: t.Name, Tensor: w.tensor, File: w.file, DType: w.dtype.String(), Shape: w.shape, Values: n, Bytes: bytes})
+			total += bytes
 		}
 	}
 	errs := make([]error, len(list))
@@ -95,7 +98,7 @@ func (c *Checkpoint) statistics(ctx context.Context, progress func(done, total i
 				errs[i] = c.reading(w.file, func() error {
 					return list[i].read(w, func(bytes int) error {
 						if progress != nil {
-							progress(done.Add(int64(bytes)), total.Load())
+							progress(done.Add(int64(bytes)), total)
 						}
 						return ctx.Err()
 					})

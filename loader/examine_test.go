@@ -51,7 +51,7 @@ func TestStatistics(t *testing.T) {
 	entries[i].data = littleEndian(values)
 	x := examined(t, entries)
 	s := x.Weights[slices.IndexFunc(x.Weights, func(s Statistics) bool { return s.Name == entries[i].name })]
-	if s.Values != 512 || s.Zeros != 508 || s.NotFinite != 2 || s.Min != -4 || s.Max != 3 || s.Mean != -1./510 ||
+	if s.Values != 512 || s.Bytes != 4*512 || s.Zeros != 508 || s.NotFinite != 2 || s.Min != -4 || s.Max != 3 || s.Mean != -1./510 ||
 		s.RMS != math.Sqrt(25./510) || !slices.Equal(s.FirstOdd, []int{5}) || s.DType != "F32" || !slices.Equal(s.Shape, []int{512}) {
 		t.Errorf("%+v", s)
 	}

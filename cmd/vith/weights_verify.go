@@ -104,7 +104,7 @@ func examine(c *cli.Context, ref string) (*verification, error) {
 	}
 	v.Name, v.Digest, v.Files, v.ConfigSource = x.Name, x.Digest, append([]string{}, x.Files...), x.Source
 	for _, s := range x.Weights {
-		v.Tensors = append(v.Tensors, tensorStatistics{s.Name, s.Tensor, s.DType, s.Shape, s.Values, s.Zeros, s.NotFinite, s.Min, s.Max, s.Mean, s.RMS})
+		v.Tensors = append(v.Tensors, tensorStatistics{s.Name, s.Tensor, s.DType, s.Shape, s.Values, s.Bytes, s.Zeros, s.NotFinite, s.Min, s.Max, s.Mean, s.RMS})
 	}
 	for _, f := range x.Findings {
 		v.add(f)
@@ -130,6 +130,7 @@ type tensorStatistics struct {
 	DType     string  `json:"dtype"`
 	Shape     []int   `json:"shape"`
 	Values    int     `json:"values"`
+	Bytes     int64   `json:"bytes"` // of all values, as stored
 	Zeros     int     `json:"zeros"`
 	NotFinite int     `json:"not_finite"`
 	Min       float64 `json:"min"` // of the finite values, as all that follow
@@ -209,7 +210,7 @@ func (v *verification) print(w io.Writer) error {
 	if v.Name != "" {
 		bytes := int64(0)
 		for _, t := range v.Tensors {
-			bytes += int64(t.Values) * dtypeBytes[t.DType]
+			bytes += t.Bytes
 		}
 		fmt.Fprintf(w, "%s: %s of the tower read, %s", v.Name, number(len(v.Tensors), "weight"), hub.Size(bytes))
 		if v.Digest != "" {
@@ -236,9 +237,6 @@ func (v *verification) print(w io.Writer) error {
 	}
 	return v.Reference.print(w)
 }
-
-// dtypeBytes is the size of a value in the types that a tower may have.
-var dtypeBytes = map[string]int64{"F32": 4, "F16": 2, "BF16": 2}
 
 func (r *comparison) print(w io.Writer) error {
 	fmt.Fprintf(w, "\nreference %s: %s compared, computed in %s, must be within %s\n", r.File, number(r.Images, "image"), r.DType, r.Bound)

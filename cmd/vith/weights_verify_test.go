@@ -32,7 +32,7 @@ func TestVerifyTensors(t *testing.T) {
 	path := filepath.Join(dir, "tiny.safetensors")
 	output(t, "weights", "synth", "vit-tiny", "1", path)
 	v, _ := verify(t, 0, path)
-	if v.Name != "vit-tiny" || len(v.Findings) != 0 || len(v.Tensors) != 40 || v.Tensors[0].Values != 160 || v.Reference != nil ||
+	if v.Name != "vit-tiny" || len(v.Findings) != 0 || len(v.Tensors) != 40 || v.Tensors[0].Values != 160 || v.Tensors[0].Bytes != 640 || v.Reference != nil ||
 		v.Digest != "sha256:63ac85b232e2025133b7086a361b2e09a1d4dc503b2b0cc5a1575edc8e72fff0" {
 		t.Errorf("%+v", v)
 	}
