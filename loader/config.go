@@ -28,6 +28,15 @@ var configFiles = []struct {
 	{"open_clip_config.json", parseOpenCLIP},
 }
 
+// ConfigNames returns the names of the descriptions of a tower that may lie beside its weights, in order of preference.
+func ConfigNames() []string {
+	var names []string
+	for _, f := range configFiles {
+		names = append(names, f.name)
+	}
+	return names
+}
+
 // findConfig returns the tower's configuration and where it was found: a file in dir, the metadata of a synthetic
 // checkpoint, or the names and shapes of the weights.
 func findConfig(dir string, metadata map[string]string, m *match) (tower.Config, string, error) {

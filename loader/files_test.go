@@ -214,7 +214,7 @@ func TestSpellings(t *testing.T) {
 		t.Fatal(err)
 	}
 	half := (len(hf) + 1) / 2
-	write(t, dir, shards[0], string(encode(t, hf[:half], "", 0)), shards[1], string(encode(t, hf[half:], "", 0)), indexName, string(text))
+	write(t, dir, shards[0], string(encode(t, hf[:half], "", 0)), shards[1], string(encode(t, hf[half:], "", 0)), IndexName, string(text))
 	sharded := open(t, dir)
 	f("two shards", sharded)
 	if got := sharded.Files(); len(got) != 2 || filepath.Base(got[1]) != shards[1] {

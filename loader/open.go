@@ -106,24 +106,31 @@ func cause(err error) error {
 	return err
 }
 
-const (
-	indexName = "model.safetensors.index.json"
-	maxIndex  = 16 << 20 // bytes
-)
+// IndexName is the file that names the shards of a checkpoint and their tensors.
+const IndexName = "model.safetensors.index.json"
+
+// WeightNames are the files that weights are looked for in, in order of preference.
+var WeightNames = []string{"model.safetensors", IndexName, "open_clip_model.safetensors"}
+
+// IsPickle reports whether a file is a Python pickle, by its name. Reading one runs the code in it.
+func IsPickle(name string) bool {
+	return slices.Contains([]string{".bin", ".pt", ".pth", ".ckpt", ".pkl"}, filepath.Ext(name))
+}
+
+// maxIndex bounds the size in bytes of an index.
+const maxIndex = 16 << 20
 
 // weightFiles returns the files with the weights in a folder; index, if there is one, is the file's base name by tensor.
 func weightFiles(dir string) (shards []string, index map[string]string, err error) {
-	exists := func(name string) bool {
-		_, err := os.Stat(filepath.Join(dir, name))
-		return err == nil
-	}
-	switch {
-	case exists("model.safetensors"):
-		return []string{filepath.Join(dir, "model.safetensors")}, nil, nil
-	case exists(indexName):
-		return shardFiles(dir)
-	case exists("open_clip_model.safetensors"):
-		return []string{filepath.Join(dir, "open_clip_model.safetensors")}, nil, nil
+	for _, name := range WeightNames {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		if name == IndexName {
+			return shardFiles(dir)
+		}
+		return []string{path}, nil, nil
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -131,11 +138,11 @@ func weightFiles(dir string) (shards []string, index map[string]string, err erro
 	}
 	var found, other []string
 	for _, e := range entries {
-		switch filepath.Ext(e.Name()) {
-		case ".safetensors":
-			found = append(found, e.Name())
-		case ".bin", ".pt", ".pth", ".ckpt":
-			other = append(other, e.Name())
+		switch name := e.Name(); {
+		case filepath.Ext(name) == ".safetensors":
+			found = append(found, name)
+		case IsPickle(name):
+			other = append(other, name)
 		}
 	}
 	switch {
@@ -150,7 +157,7 @@ func weightFiles(dir string) (shards []string, index map[string]string, err erro
 }
 
 func shardFiles(dir string) ([]string, map[string]string, error) {
-	path := filepath.Join(dir, indexName)
+	path := filepath.Join(dir, IndexName)
 	index, err := readIndex(path)
 	if err != nil {
 		return nil, nil, err
@@ -224,7 +231,7 @@ func assemble(path, dir string, files []file, index map[string]string) (*Checkpo
 	for _, name := range slices.Sorted(maps.Keys(index)) {
 		shard := index[name]
 		if t := byName[name]; t == nil || filepath.Base(t.file) != shard {
-			return nil, &Error{File: filepath.Join(dir, shard), Tensor: name, Problem: "is not there, though " + indexName + " says so", Remedy: downloadAgain}
+			return nil, &Error{File: filepath.Join(dir, shard), Tensor: name, Problem: "is not there, though " + IndexName + " says so", Remedy: downloadAgain}
 		}
 	}
 	m, err := findTower(path, byName)

@@ -57,7 +57,7 @@ Examples:
 			}
 			switch {
 			case file == "":
-			case hub.IsPickle(file):
+			case loader.IsPickle(file):
 				return usagef(c, "--file %s: this is a pickle, and reading one runs the code in it: name a .safetensors file", file)
 			case path.Ext(file) != ".safetensors" || !filepath.IsLocal(file) || file != path.Clean(file):
 				return usagef(c, "--file %s: must be a .safetensors file of the repository", file)

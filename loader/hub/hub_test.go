@@ -311,7 +311,7 @@ func TestPullChoosesFiles(t *testing.T) {
 
 	shards, index := split(t, weights)
 	c = pull("config.json model.safetensors.index.json a.safetensors b.safetensors", Request{}, map[string][]byte{
-		"config.json": config, indexName: index, "a.safetensors": shards[0], "b.safetensors": shards[1]})
+		"config.json": config, loader.IndexName: index, "a.safetensors": shards[0], "b.safetensors": shards[1]})
 	opens(t, c, "org/tower")
 
 	refuse := func(r Request, files map[string][]byte, want ...string) {
@@ -327,9 +327,9 @@ func TestPullChoosesFiles(t *testing.T) {
 	refuse(Request{}, map[string][]byte{"config.json": config}, "org/tower: revision main has none of model.safetensors, ", "/org/tower/tree/main")
 	refuse(Request{}, map[string][]byte{"pytorch_model.bin": config}, "only as a pickle, pytorch_model.bin", "never downloaded", "save_pretrained")
 	refuse(Request{File: "none.safetensors"}, files, "revision main has no file none.safetensors")
-	refuse(Request{VisionOnly: true}, map[string][]byte{indexName: index}, "--vision-only")
-	refuse(Request{}, map[string][]byte{indexName: []byte(`{"weight_map":{"x":"pytorch_model.bin"}}`), "pytorch_model.bin": nil}, "names pytorch_model.bin", "no safetensors")
-	refuse(Request{}, map[string][]byte{indexName: []byte(`{"weight_map":{"x":"../../x.safetensors"}}`)}, "../../x.safetensors")
+	refuse(Request{VisionOnly: true}, map[string][]byte{loader.IndexName: index}, "--vision-only")
+	refuse(Request{}, map[string][]byte{loader.IndexName: []byte(`{"weight_map":{"x":"pytorch_model.bin"}}`), "pytorch_model.bin": nil}, "names pytorch_model.bin", "no safetensors")
+	refuse(Request{}, map[string][]byte{loader.IndexName: []byte(`{"weight_map":{"x":"../../x.safetensors"}}`)}, "../../x.safetensors")
 }
 
 // What a pull of the same process number left half done, here or in another container, is in nobody's way, and a pull

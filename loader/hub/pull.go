@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"vith/loader"
@@ -35,22 +34,8 @@ type Pulled struct {
 	Files  []File
 }
 
-const (
-	weightsName  = "model.safetensors"
-	indexName    = "model.safetensors.index.json"
-	openCLIPName = "open_clip_model.safetensors"
-)
-
-// configNames may lie beside weights.
-var configNames = []string{"config.json", "open_clip_config.json"}
-
-// pickles are what repositories hold in place of safetensors files. Reading one runs the code in it.
+// pickles are what repositories hold in place of safetensors files.
 var pickles = []string{"pytorch_model.bin", "open_clip_pytorch_model.bin"}
-
-// IsPickle reports whether a file is one, by its name.
-func IsPickle(name string) bool {
-	return slices.Contains([]string{".bin", ".pt", ".pth", ".ckpt", ".pkl"}, path.Ext(name))
-}
 
 // Pull brings the weights of a repository and their configuration into the cache. What is there already is not asked for
 // again. The branch is moved to the commit once everything is there. Errors about the repository, a file or the
@@ -67,7 +52,7 @@ func (c *Client) Pull(ctx context.Context, r Request) (*Pulled, error) {
 	if err := p.fetch(ctx, append(p.configs, weights)); err != nil {
 		return nil, err
 	}
-	if weights.name == indexName {
+	if weights.name == loader.IndexName {
 		shards, err := p.shards(ctx)
 		if err != nil {
 			return nil, err
@@ -95,7 +80,7 @@ func (p *pull) snapshot() string   { return filepath.Join(p.repository(), "snaps
 // find returns the file with the weights, or their index, and notes the configurations beside it.
 func (p *pull) find(ctx context.Context, r Request) (*remote, error) {
 	p.revision = p.id.Revision
-	candidates := []string{weightsName, indexName, openCLIPName}
+	candidates := loader.WeightNames
 	if r.File != "" {
 		candidates = []string{r.File}
 	}
@@ -116,10 +101,10 @@ func (p *pull) find(ctx context.Context, r Request) (*remote, error) {
 			Remedy: "see " + p.page() + " for what there is"}
 	case weights == nil:
 		return nil, p.noWeights(ctx, candidates)
-	case r.VisionOnly && weights.name == indexName:
+	case r.VisionOnly && weights.name == loader.IndexName:
 		return nil, &loader.Error{File: p.id.String(), Problem: "its weights are in several files, of which no part can be pulled", Remedy: "leave out --vision-only"}
 	}
-	for _, name := range configNames {
+	for _, name := range loader.ConfigNames() {
 		config, err := p.optional(ctx, p.id, path.Join(path.Dir(weights.name), name))
 		if err != nil {
 			return nil, err
@@ -153,14 +138,14 @@ func (p *pull) noWeights(ctx context.Context, candidates []string) error {
 
 // shards returns the files that the index in the snapshot names.
 func (p *pull) shards(ctx context.Context) ([]*remote, error) {
-	names, err := loader.Shards(filepath.Join(p.snapshot(), indexName))
+	names, err := loader.Shards(filepath.Join(p.snapshot(), loader.IndexName))
 	if err != nil {
 		return nil, err
 	}
 	var list []*remote
 	for _, name := range names {
 		if path.Ext(name) != ".safetensors" {
-			return nil, &loader.Error{File: p.id.String(), Problem: indexName + " names " + name + ", which is no safetensors file", Remedy: "nothing else is downloaded; see " + p.page()}
+			return nil, &loader.Error{File: p.id.String(), Problem: loader.IndexName + " names " + name + ", which is no safetensors file", Remedy: "nothing else is downloaded; see " + p.page()}
 		}
 		shard, err := p.stat(ctx, p.id, name)
 		if err != nil {
