@@ -25,7 +25,8 @@ type times struct {
 	began, sent, first, ended time.Time
 }
 
-// do sends a request and reads its answer into c.answer, before the deadline.
+// do sends a request and reads its answer into c.answer, before the deadline. It
+// fails with ctx's error when that ends.
 func (c *client) do(ctx context.Context, rq request, deadline time.Time) (t times, err error) {
 	for {
 		reused := c.used
@@ -37,7 +38,10 @@ func (c *client) do(ctx context.Context, rq request, deadline time.Time) (t time
 			return t, nil
 		}
 		c.close()
-		if !reused || !t.first.IsZero() || ctx.Err() != nil || !time.Now().Before(deadline) {
+		if ctx.Err() != nil {
+			return t, ctx.Err()
+		}
+		if !reused || !t.first.IsZero() || !time.Now().Before(deadline) {
 			return t, err
 		}
 		// The server may have closed a connection that it had kept, before it saw the request.
@@ -51,6 +55,8 @@ func (c *client) try(ctx context.Context, rq request, deadline time.Time) (t tim
 			return t, err
 		}
 	}
+	conn := c.conn
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		return t, err
 	}

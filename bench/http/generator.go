@@ -102,6 +102,7 @@ func (g *generator) measure(ctx context.Context, level Level) (Point, error) {
 		return Point{}, err
 	}
 	p := r.tally.point(level, g.Time)
+	p.Elapsed = time.Since(r.from).Seconds()
 	p.Server = (<-watching).stopped()
 	return p, nil
 }

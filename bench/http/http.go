@@ -124,9 +124,9 @@ func Run(ctx context.Context, o Options) (Report, error) {
 			if err != nil {
 				return r, fmt.Errorf("bench: %w", err)
 			}
-			// What was begun in the measured time and has its answer: in a closed loop as many as are answered in
-			// that time, and some even if the time is shorter than an answer.
-			if capacity = float64(p.Requests.Right+p.Requests.Rejected) / p.Seconds; capacity == 0 {
+			// What was begun in the measured time, by the time that it took: there is some even if the time is shorter
+			// than an answer.
+			if capacity = float64(p.Requests.Right+p.Requests.Rejected) / p.Elapsed; capacity == 0 {
 				return r, fmt.Errorf("bench: the server answered nothing to %d clients", CapacityConcurrency)
 			}
 			r.Points = append(r.Points, p)

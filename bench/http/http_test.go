@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"image"
 	"io"
@@ -104,9 +105,73 @@ func TestCapacity(t *testing.T) {
 		t.Fatalf("%d points: %+v", len(r.Points), r.Points)
 	}
 	for i, share := range []float64{0.1, 0.2} {
-		if p := r.Points[i+1]; p.Rate != share*(float64(r.Points[0].Requests.Right)/0.05) || p.OfCapacity != share {
+		if p := r.Points[i+1]; p.Rate != share*(float64(r.Points[0].Requests.Right)/r.Points[0].Elapsed) || p.OfCapacity != share {
 			t.Errorf("%+v of %+v", p, r.Points[0])
 		}
+	}
+}
+
+// TestCapacityOfSlowServer has answers that take longer than the measured time:
+// each client has one, and the server does no more than 32 in the time of one.
+func TestCapacityOfSlowServer(t *testing.T) {
+	const slow = 20 * time.Millisecond
+	photos := photographs(t)
+	url := stub(t, len(photos), func(int, http.ResponseWriter) bool { time.Sleep(slow); return false })
+	r, err := Run(t.Context(), Options{URL: url, Images: photos, Levels: []Level{{OfCapacity: 1}}, Time: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := r.Points[0].Requests; n.Right != CapacityConcurrency {
+		t.Errorf("%+v, want one from each of %d clients", n, CapacityConcurrency)
+	}
+	if got, most := r.Points[1].Rate, CapacityConcurrency/slow.Seconds(); got > most {
+		t.Errorf("%v requests a second of a server that does at most %v", got, most)
+	}
+}
+
+// TestCancelled ends while requests wait for a server that never answers.
+func TestCancelled(t *testing.T) {
+	photos := photographs(t)
+	for _, level := range []Level{{Concurrency: 2}, {Rate: 1}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		release := make(chan struct{})
+		url := stub(t, len(photos), func(int, http.ResponseWriter) bool { cancel(); <-release; return false })
+		t.Cleanup(func() { close(release) }) // before the stub is closed, which waits for its handlers
+		if _, err := Run(ctx, Options{URL: url, Images: photos, Levels: []Level{level}, Time: time.Hour, Timeout: time.Hour}); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v: %v", level, err)
+		}
+	}
+}
+
+// TestServerFigures leaves out what the benchmark itself asks for, and gives up
+// figures only if there are none at the end.
+func TestServerFigures(t *testing.T) {
+	figures := func(embeds, scrapes int) gauge {
+		t.Helper()
+		g, err := readGauge(fmt.Appendf(nil, `# TYPE vith_requests_total counter
+vith_requests_total{code="200",endpoint="/api/embed"} %d
+vith_requests_total{code="429",endpoint="/api/embed"} 2
+vith_requests_total{code="200",endpoint="/metrics"} %d
+`, embeds, scrapes))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	watched := func() *watch {
+		w := &watch{from: figures(3, 1), stop: make(chan struct{}), end: make(chan struct{})}
+		close(w.end)
+		w.note(figures(5, 2), nil)
+		w.note(nil, io.ErrUnexpectedEOF)
+		return w
+	}
+	if s := watched().stopped(); s != nil {
+		t.Errorf("without figures at the end: %+v", s)
+	}
+	w := watched()
+	w.note(figures(10, 8), nil)
+	if s := w.stopped(); s == nil || s.Requests != 7 {
+		t.Errorf("%+v, want 7 requests", s)
 	}
 }
 
@@ -371,8 +436,10 @@ func TestParse(t *testing.T) {
 	}
 	rates("100,0.5", Level{Rate: 100}, Level{Rate: 0.5})
 	rates("50%,200%", Level{OfCapacity: 0.5}, Level{OfCapacity: 2})
+	rates("100:100:1e-20", Level{Rate: 100})
+	rates("0.1:0.3:0.1", Level{Rate: 0.1}, Level{Rate: 0.2}, Level{Rate: 0.3})
 	rates("50%:150%:50%", Level{OfCapacity: 0.5}, Level{OfCapacity: 1}, Level{OfCapacity: 1.5})
-	for _, s := range []string{"", "0", "-1", "50%,100", "1e9", "NaN", "Inf", "%"} {
+	for _, s := range []string{"", "0", "-1", "50%,100", "1e9", "100:101:1e-20", "NaN", "Inf", "%"} {
 		rates(s)
 	}
 	sizes := func(s string, want ...Size) {

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -54,6 +55,7 @@ type Point struct {
 	Rate        float64 `json:"rate,omitempty"`        // requests a second
 	OfCapacity  float64 `json:"of_capacity,omitempty"` // what it was given as
 	Seconds     float64 `json:"seconds"`
+	Elapsed     float64 `json:"elapsed_seconds"` // from the start of these until the last request had its answer
 
 	ImagesPerSecond   float64        `json:"images_per_second"`   // with the right vector
 	RequestsPerSecond float64        `json:"requests_per_second"` // right or rejected
@@ -281,6 +283,9 @@ func (r *Report) WriteJSON(w io.Writer) error {
 // concurrencies first, then, with a header of their own, those of rates. Lines
 // are sorted by throughput.
 func (r *Report) WriteCSV(w io.Writer) error {
+	points := slices.SortedStableFunc(slices.Values(r.Points), func(a, b Point) int {
+		return cmp.Compare(b.ImagesPerSecond, a.ImagesPerSecond)
+	})
 	out := csv.NewWriter(w)
 	for _, kind := range []struct {
 		head string
@@ -290,8 +295,6 @@ func (r *Report) WriteCSV(w io.Writer) error {
 		{"Request Rate", func(p *Point) (string, bool) { return micro(p.Rate), p.Concurrency == 0 }},
 	} {
 		var lines [][]string
-		points := slices.Clone(r.Points)
-		slices.SortFunc(points, func(a, b Point) int { return int(b.ImagesPerSecond - a.ImagesPerSecond) })
 		for i := range points {
 			if load, ok := kind.has(&points[i]); ok {
 				lines = append(lines, append([]string{load}, points[i].fields()...))

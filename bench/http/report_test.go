@@ -58,6 +58,22 @@ func TestCSV(t *testing.T) {
 	}
 }
 
+// TestCSVOrder has throughputs that differ by less than one.
+func TestCSVOrder(t *testing.T) {
+	r := Report{Points: []Point{{Concurrency: 1, ImagesPerSecond: 1.2}, {Concurrency: 2, ImagesPerSecond: 1.9}, {Concurrency: 3, ImagesPerSecond: 0.5}}}
+	var b bytes.Buffer
+	if err := r.WriteCSV(&b); err != nil {
+		t.Fatal(err)
+	}
+	lines, err := csv.NewReader(&b).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(lines) != 4 || lines[1][0] != "2" || lines[2][0] != "1" || lines[3][0] != "3" {
+		t.Errorf("lines %q", lines)
+	}
+}
+
 func TestJSONAndTables(t *testing.T) {
 	r := aReport()
 	var b bytes.Buffer

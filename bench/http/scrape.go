@@ -6,14 +6,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 )
 
 // A gauge is a server's figures at a moment, by the names of GET /metrics with
-// labels added up; of a histogram NAME_sum and NAME_count.
+// labels added up; of a histogram NAME_sum and NAME_count. Those of the endpoint
+// /metrics itself are left out: it is we who ask for it.
 type gauge map[string]float64
 
 // scrape asks the server for its figures.
@@ -24,14 +27,22 @@ func (c *client) scrape(ctx context.Context) (gauge, error) {
 	if status := c.answer.StatusCode(); status != http.StatusOK {
 		return nil, fmt.Errorf("GET /metrics: %d", status)
 	}
+	return readGauge(c.answer.Body())
+}
+
+func readGauge(text []byte) (gauge, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(c.answer.Body()))
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("GET /metrics: %w", err)
 	}
+	ours := func(l *dto.LabelPair) bool { return l.GetName() == "endpoint" && l.GetValue() == "/metrics" }
 	g := gauge{}
 	for name, f := range families {
 		for _, m := range f.GetMetric() {
+			if slices.ContainsFunc(m.GetLabel(), ours) {
+				continue
+			}
 			if h := m.GetHistogram(); h != nil {
 				g[name+"_sum"] += h.GetSampleSum()
 				g[name+"_count"] += float64(h.GetSampleCount())
@@ -66,7 +77,7 @@ func (g *generator) about(ctx context.Context) (m Model) {
 type watch struct {
 	from, to  gauge
 	peak      float64 // resident memory
-	err       error   // the server does not tell
+	err       error   // of the last look: the server does not tell
 	stop, end chan struct{}
 }
 
@@ -98,9 +109,10 @@ func (g *generator) follow(ctx context.Context) *watch {
 
 const residentMemory = "process_resident_memory_bytes"
 
+// note takes a look at the server in. Of those that failed only the last one, at
+// the end, leaves a level without figures.
 func (w *watch) note(now gauge, err error) {
-	if err != nil {
-		w.err = err
+	if w.err = err; err != nil {
 		return
 	}
 	w.to = now

@@ -66,13 +66,14 @@ func parseRange(s string, parse func(string) (float64, bool)) (values []float64,
 	if len(values) == 2 {
 		values = append(values, 1)
 	}
+	const rounding = 1e-6 // of decimal fractions: (0.3 - 0.1) / 0.1 is below 2
 	if len(values) != 3 || values[1] < values[0] || (values[1]-values[0])/values[2] > mostLevels {
 		return nil, fmt.Errorf("%q", s)
 	}
 	start, end, step := values[0], values[1], values[2]
 	values = nil
-	for v := start; v <= end; v += step {
-		values = append(values, v)
+	for i := range int((end-start)/step+rounding) + 1 {
+		values = append(values, min(start+float64(i)*step, end))
 	}
 	return values, nil
 }
