@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -109,8 +110,8 @@ func (b *benchHTTPFlags) flags() []cli.Flag {
 
 // share reads a share that leaves something.
 func share(s string) (float64, error) {
-	var v float64
-	if n, err := fmt.Sscanf(s, "%g", &v); n != 1 || err != nil || !(v >= 0 && v <= 0.99) {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(v >= 0 && v <= 0.99) {
 		return 0, fmt.Errorf("must be a share from 0 to 0.99")
 	}
 	return v, nil

@@ -95,6 +95,20 @@ func TestBenchHTTP(t *testing.T) {
 	}
 }
 
+// TestBenchShare reads the whole of --bad or nothing.
+func TestBenchShare(t *testing.T) {
+	for s, want := range map[string]float64{"0": 0, "0.25": 0.25, "1e-2": 0.01, "0.99": 0.99} {
+		if got, err := share(s); got != want || err != nil {
+			t.Errorf("%q: %v, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"", "0,25", "0.5%", "0.5 ", "1", "-0.1", "NaN", "x"} {
+		if got, err := share(s); err == nil {
+			t.Errorf("%q is read as %v", s, got)
+		}
+	}
+}
+
 // TestBenchHTTPTells ends with 1 when answers are wrong.
 func TestBenchHTTPTells(t *testing.T) {
 	var n atomic.Int64
