@@ -3,7 +3,6 @@ package http
 import (
 	"cmp"
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -127,7 +126,7 @@ func (r *Report) facts() []string {
 		fmt.Sprintf("Model %s, %s on %s, batches of at most %d.", r.Model.Name, r.Model.Precision, r.Model.Device, r.Model.MaxBatch),
 		fmt.Sprintf("Images a request: %d, sent as %s, answered as %s; %.1f %% bad.", r.Batch, r.Send, r.Accept, 100*r.BadShare),
 		fmt.Sprintf("Images: %s.", strings.Join(names, ", ")),
-		fmt.Sprintf("Machine: %s, %d cores, %s/%s, %s.", m.CPU, m.Cores, m.OS, m.Arch, m.Go),
+		fmt.Sprintf("Machine: %s.", m),
 	}
 	if r.InProcess {
 		facts = append(facts, "Server and generator share a process: CPU time and memory are those of both.")
@@ -270,13 +269,6 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// WriteJSON writes the report for programs.
-func (r *Report) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
 }
 
 // WriteCSV writes a line a level, as the package's documentation says: those of

@@ -77,7 +77,7 @@ func TestCSVOrder(t *testing.T) {
 func TestJSONAndTables(t *testing.T) {
 	r := aReport()
 	var b bytes.Buffer
-	if err := r.WriteJSON(&b); err != nil {
+	if err := json.NewEncoder(&b).Encode(r); err != nil {
 		t.Fatal(err)
 	}
 	var back Report

@@ -2,6 +2,7 @@
 package machine
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"runtime"
@@ -16,6 +17,11 @@ type Machine struct {
 	Arch  string `json:"arch"`
 	Go    string `json:"go"`
 	Load  string `json:"load,omitempty"` // of the last 1, 5 and 15 minutes before; Linux only
+}
+
+// String returns what figures depend on, in a line: the load is not of the machine.
+func (m Machine) String() string {
+	return fmt.Sprintf("%s, %d logical CPUs, %s/%s, %s", m.CPU, m.Cores, m.OS, m.Arch, m.Go)
 }
 
 // This returns the machine that the program runs on, as it is now.

@@ -68,7 +68,7 @@ func TestReport(t *testing.T) {
 	r.Runs = append(r.Runs, r.Runs[0])
 	r.Runs[1].Rate(1304e9)
 	var text, page, object bytes.Buffer
-	if err := errors.Join(r.WriteText(&text), r.WriteMarkdown(&page), r.WriteJSON(&object)); err != nil {
+	if err := errors.Join(r.WriteText(&text), r.WriteMarkdown(&page), json.NewEncoder(&object).Encode(r)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"2026-11-28, a CPU, 2 logical CPUs", "652", "50 %", "exact"} {

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -43,13 +42,6 @@ func (r *Run) Rate(peak float64) {
 	}
 }
 
-// WriteJSON writes the report as JSON.
-func (r Report) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
-}
-
 // WriteMarkdown writes the report as a page.
 func (r Report) WriteMarkdown(w io.Writer) error {
 	fmt.Fprintf(w, "# %s, %s\n\n%s\n\n", r.Model, r.Output, r.head())
@@ -82,7 +74,7 @@ func (r Report) head() string {
 	if m.Load != "" {
 		load = ", load " + m.Load
 	}
-	return fmt.Sprintf("%s, %s, %d logical CPUs, %s/%s, %s%s, vith %s", r.Date.Format(time.DateOnly), m.CPU, m.Cores, m.OS, m.Arch, m.Go, load, r.Version)
+	return fmt.Sprintf("%s, %s%s, vith %s", r.Date.Format(time.DateOnly), m, load, r.Version)
 }
 
 var columns = []any{"device", "precision", "gelu", "batch", "ms a pass", "images/s", "GFLOP/s", "of peak"}

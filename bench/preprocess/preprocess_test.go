@@ -185,10 +185,10 @@ func TestReport(t *testing.T) {
 	c.add(PillowCrop, 6*time.Millisecond)
 
 	var text, page, data bytes.Buffer
-	if err := errors.Join(r.WriteText(&text), r.WriteMarkdown(&page), r.WriteJSON(&data)); err != nil {
+	if err := errors.Join(r.WriteText(&text), r.WriteMarkdown(&page), json.NewEncoder(&data).Encode(r)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"2026-11-23", "224 x 224", "cpu, 2 cores", "1 2 3", "libjpeg-turbo 1", "A note.", "640 x 480", "1.00 bits",
+	for _, want := range []string{"2026-11-23", "224 x 224", "cpu, 2 logical CPUs", "1 2 3", "libjpeg-turbo 1", "A note.", "640 x 480", "1.00 bits",
 		"2.00 times the time of libjpeg-turbo's decode alone", "3.0 times as fast as Pillow", crop(best), "500.0", "19.2"} {
 		for name, got := range map[string]string{"text": text.String(), "Markdown": page.String()} {
 			if !strings.Contains(got, want) {

@@ -1,7 +1,6 @@
 package preprocess
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -105,7 +104,7 @@ func (r *Report) facts() []string {
 	m := r.Machine
 	facts := []string{
 		fmt.Sprintf("Crops of %d x %d, one core, median %s.", r.Size, r.Size, r.Clock),
-		fmt.Sprintf("Machine: %s, %d cores, %s/%s, %s.", m.CPU, m.Cores, m.OS, m.Arch, m.Go),
+		fmt.Sprintf("Machine: %s.", m),
 		fmt.Sprintf("Peers: %s.", peers),
 	}
 	if m.Load != "" {
@@ -161,11 +160,4 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// WriteJSON writes the report for programs.
-func (r *Report) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
 }

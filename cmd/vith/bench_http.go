@@ -223,13 +223,13 @@ func (b *benchHTTPFlags) images(names []string) (list []http.Image, err error) {
 // write writes the report, and fails if the server gave a wrong answer or none.
 func (b *benchHTTPFlags) write(c *cli.Context, r *http.Report) error {
 	r.Note = b.note
-	write := map[string]func(*http.Report) error{
-		"text":     func(r *http.Report) error { return r.WriteText(c.App.Writer) },
-		"json":     func(r *http.Report) error { return r.WriteJSON(c.App.Writer) },
-		"csv":      func(r *http.Report) error { return r.WriteCSV(c.App.Writer) },
-		"markdown": func(r *http.Report) error { return r.WriteMarkdown(c.App.Writer) },
-	}[b.format]
-	if err := write(r); err != nil {
+	var err error
+	if b.format == "csv" {
+		err = r.WriteCSV(c.App.Writer)
+	} else {
+		err = write(c.App.Writer, r, b.format)
+	}
+	if err != nil {
 		return err
 	}
 	if b.saved != "" {
@@ -237,7 +237,7 @@ func (b *benchHTTPFlags) write(c *cli.Context, r *http.Report) error {
 		if err != nil {
 			return err
 		}
-		if err := r.WriteJSON(f); err != nil {
+		if err := write(f, r, "json"); err != nil {
 			f.Close()
 			return err
 		}

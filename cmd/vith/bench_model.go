@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -68,13 +69,14 @@ Examples:
 type measured interface {
 	WriteText(io.Writer) error
 	WriteMarkdown(io.Writer) error
-	WriteJSON(io.Writer) error
 }
 
 func write(w io.Writer, r measured, format string) error {
 	switch format {
 	case "json":
-		return r.WriteJSON(w)
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(r)
 	case "markdown":
 		return r.WriteMarkdown(w)
 	}
