@@ -3,13 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"image"
 	"image/png"
 	"io"
-	"math"
 	"mime/multipart"
 	"net/http"
 	"regexp"
@@ -95,14 +93,6 @@ func form(t *testing.T, files ...[]byte) (body []byte, contentType string) {
 	return b.Bytes(), w.FormDataContentType()
 }
 
-func littleEndian(b []byte) []float32 {
-	v := make([]float32, len(b)/4)
-	for i := range v {
-		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-	}
-	return v
-}
-
 // TestServeContract has each row of the HTTP interface, but for jobs, answered by the program over a socket. What needs
 // a server in a state of its own is in the tests below, and a failing device in those of package server.
 func TestServeContract(t *testing.T) {
@@ -176,11 +166,11 @@ func TestServeContract(t *testing.T) {
 			t.Errorf("x-request-id %q", got)
 		}
 		raw := s.do(t, "POST", "/api/embed", cat, "Accept", "application/octet-stream").want(200)
-		if !same(littleEndian(raw.body), first) {
+		if !same(floats(raw.body), first) {
 			t.Error("application/octet-stream: another vector")
 		}
 		npy := s.do(t, "POST", "/api/embed", cat, "Accept", "application/x-npy").want(200, "\x93NUMPY\x01\x00", "(1, 160)")
-		if !same(littleEndian(npy.body[len(npy.body)-4*160:]), first) {
+		if !same(floats(npy.body[len(npy.body)-4*160:]), first) {
 			t.Error("application/x-npy: another vector")
 		}
 		coded := asJSON(t, "/api/embed", map[string]any{"images": []any{uri(cat)}, "encoding_format": "base64"}).want(200)
@@ -188,7 +178,7 @@ func TestServeContract(t *testing.T) {
 		if text == nil {
 			t.Fatalf("base64: %s", coded.body)
 		}
-		if b, err := base64.StdEncoding.DecodeString(string(text[1])); err != nil || !same(littleEndian(b), first) {
+		if b, err := base64.StdEncoding.DecodeString(string(text[1])); err != nil || !same(floats(b), first) {
 			t.Errorf("base64: another vector, %v", err)
 		}
 		s.do(t, "POST", "/api/embed?output=projected&normalize=true", cat).want(200, `"dim":96`, `"normalized":true`)
