@@ -28,8 +28,8 @@
 // # The server's own figures
 //
 // Time in queue, preparation and forward pass, batch sizes, CPU time and memory
-// are those of the server's GET /metrics, as differences between the ends of the
-// measured time. On a machine that does other work too, CPU time a request is the
+// are those of the server's GET /metrics, as differences between the start of the
+// measured time and its last answer. On a machine that does other work too, CPU time a request is the
 // figure to trust.
 //
 // # CSV
@@ -46,7 +46,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"runtime"
+	"runtime/debug"
 	"time"
 
 	"vith/bench/machine"
@@ -178,4 +178,4 @@ func (o Options) withDefaults() (Options, error) {
 
 // settle gives memory that an earlier level used back, so that it is not counted
 // for the next one.
-func settle() { runtime.GC() }
+func settle() { debug.FreeOSMemory() }
