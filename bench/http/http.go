@@ -70,7 +70,9 @@ type Options struct {
 	Time    time.Duration // measured for each level; 0 is 5 s
 	Timeout time.Duration // for each request from when it is due; 0 is 60 s
 
-	MaxConnections int // at a rate; 0 is 4096. A server with all of them in its queue would not be sent more
+	// Connections at a rate; 0 is 4096. Requests that find all of them busy wait in the generator, which counts as their
+	// latency: with fewer than fit into the server's queue it is not seen to refuse any.
+	MaxConnections int
 
 	Progress func(level string) // told of each level that begins; nil: nobody
 }

@@ -246,8 +246,8 @@ func TestLatencyFromDue(t *testing.T) {
 	defer c.close()
 	r.send(t.Context(), c, arrival{time.Now().Add(-10 * time.Second), r.following()})
 	p := r.tally.point(Level{Rate: 1}, time.Second)
-	if p.Latency.P50 < 10e6 || p.Late.P50 < 10e6 || p.Requests.Right != 1 {
-		t.Errorf("latency %v, late %v µs, %+v", p.Latency, p.Late, p.Requests)
+	if p.Latency.P50 < 10e6 || p.Late.P50 < 10e6 || p.Taken.P50 > p.Latency.P50-p.Late.P50+1e4 || p.Taken.Count != 1 || p.Requests.Right != 1 {
+		t.Errorf("latency %v, late %v, taken %v µs, %+v", p.Latency, p.Late, p.Taken, p.Requests)
 	}
 }
 

@@ -64,6 +64,7 @@ type Point struct {
 	WorstDistance     float64        `json:"worst_relative_distance,omitempty"` // of these
 
 	Latency       Quantiles `json:"latency_us"` // of right answers, from when the request was due
+	Taken         Quantiles `json:"taken_us"`   // the same without the generator's lateness: from when it was begun
 	Refusal       Quantiles `json:"refusal_us"` // of 429
 	Late          Quantiles `json:"late_us"`    // from when a request was due until it was sent
 	SendMicros    float64   `json:"client_send_us"`
@@ -197,6 +198,9 @@ func (r *Report) remarks() (lines []string) {
 		p := &r.Points[i]
 		for _, why := range slices.Sorted(maps.Keys(p.Reasons)) {
 			lines = append(lines, fmt.Sprintf("%s: %d x %s", p.Level, p.Reasons[why], why))
+		}
+		if p.Rate > 0 && p.Taken.Count > 0 {
+			lines = append(lines, fmt.Sprintf("%s: from when it was sent, p50 %s, p90 %s, p99 %s ms", p.Level, ms(p.Taken.P50), ms(p.Taken.P90), ms(p.Taken.P99)))
 		}
 		if p.Inexact > 0 {
 			lines = append(lines, fmt.Sprintf("%s: %d vectors with other bits than the image's first, at most %.2g from it", p.Level, p.Inexact, p.WorstDistance))

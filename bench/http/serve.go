@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"vith/server"
 )
 
@@ -21,16 +23,50 @@ func Serve(e server.Engine, c server.Config) (url string, stop func() error, err
 	if err != nil {
 		return "", nil, err
 	}
+	return listen(s.Serve, s.Shutdown)
+}
+
+// ServeNothing starts fasthttp alone on a free port of this machine: it answers
+// raw bodies with the octets of Free's vectors and does nothing else. What Serve
+// takes longer with the same engine is what a server adds.
+func ServeNothing() (url string, stop func() error, err error) {
+	type buffer struct {
+		vector []float32
+		octets []byte
+	}
+	f := NewFree()
+	buffers := sync.Pool{New: func() any {
+		return &buffer{make([]float32, len(f.row)), make([]byte, 4*len(f.row))}
+	}}
+	s := &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
+		if string(ctx.Path()) != "/api/embed" {
+			ctx.SetStatusCode(fasthttp.StatusNotFound)
+			return
+		}
+		b := buffers.Get().(*buffer)
+		defer buffers.Put(b)
+		var prepared [8]byte
+		f.Prepare(ctx, prepared[:], ctx.PostBody(), server.PrepareOptions{})
+		f.Embed(ctx, "pooled", 1, prepared[:], b.vector)
+		binary.Encode(b.octets, binary.LittleEndian, b.vector)
+		ctx.SetContentType("application/octet-stream")
+		ctx.Write(b.octets)
+	}}
+	return listen(s.Serve, s.ShutdownWithContext)
+}
+
+// listen has a server serve on a free port of this machine.
+func listen(serve func(net.Listener) error, shutdown func(context.Context) error) (url string, stop func() error, err error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
 	}
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(ln) }()
+	go func() { served <- serve(ln) }()
 	stop = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		return errors.Join(s.Shutdown(ctx), <-served)
+		return errors.Join(shutdown(ctx), <-served)
 	}
 	return "http://" + ln.Addr().String(), stop, nil
 }

@@ -19,6 +19,7 @@ type tally struct {
 
 	answered *hdrhistogram.Histogram // latency of right ones, from due to the last byte
 	refused  *hdrhistogram.Histogram // of refused ones
+	taken    *hdrhistogram.Histogram // the same from when it was begun
 	late     *hdrhistogram.Histogram // from due to the first byte sent: the generator's share
 	send     time.Duration           // sums over all that were answered
 	receive  time.Duration
@@ -26,7 +27,7 @@ type tally struct {
 
 func newTally() *tally {
 	histogram := func() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(10*time.Minute/time.Microsecond), 3) }
-	return &tally{reasons: map[string]int{}, answered: histogram(), refused: histogram(), late: histogram()}
+	return &tally{reasons: map[string]int{}, answered: histogram(), taken: histogram(), refused: histogram(), late: histogram()}
 }
 
 // note takes a request in: counted says that it was due in the measured time,
@@ -54,6 +55,7 @@ func (t *tally) note(due time.Time, at times, v verdict, counted, ended bool) {
 	switch v.outcome {
 	case right:
 		record(t.answered, at.ended.Sub(due))
+		record(t.taken, at.ended.Sub(at.began))
 		t.inexact += v.inexact
 		t.worst = max(t.worst, v.worst)
 	case refused:
@@ -82,7 +84,7 @@ func (t *tally) point(level Level, measured time.Duration) Point {
 		Level: level.String(), Concurrency: level.Concurrency, Rate: level.Rate, OfCapacity: level.OfCapacity, Seconds: seconds,
 		Requests: n, Reasons: t.reasons, Inexact: t.inexact, WorstDistance: t.worst,
 		ImagesPerSecond: float64(t.images) / seconds, RequestsPerSecond: float64(t.requests) / seconds,
-		Latency: quantiles(t.answered), Refusal: quantiles(t.refused), Late: quantiles(t.late),
+		Latency: quantiles(t.answered), Taken: quantiles(t.taken), Refusal: quantiles(t.refused), Late: quantiles(t.late),
 		SendMicros: micros(t.send) / float64(answered), ReceiveMicros: micros(t.receive) / float64(answered),
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,6 +25,7 @@ type benchHTTPFlags struct {
 	perRequest          int
 	send, accept        string
 	poisson             bool
+	connections         int
 	duration, warmup    time.Duration
 	queueDelay          time.Duration
 	queue               int
@@ -35,6 +37,7 @@ const (
 	engineModel    = "model"
 	enginePrepared = "prepared"
 	engineFree     = "free"
+	engineNone     = "none"
 )
 
 func benchHTTPCommand() *cli.Command {
@@ -56,13 +59,14 @@ or if an answer is missing.
 
 --engine free serves without a model, and costs nothing: what is left is HTTP and the batcher.
 --engine prepared sends crops instead of photographs: what is left out is decoding.
+--engine none is fasthttp with nothing behind it: what free takes longer is what the server adds.
 
 Examples:
   vith bench http --url http://localhost:7860 --concurrency 1,4,16
   vith bench http --model synth:vit-tiny/1 --rate 50%,100%,200% --time 60s
   vith bench http --url http://localhost:7860 --rate 10:100:10 --bad 0.25 --format csv > sweep.csv
   vith bench http --model synth:vit-b-32/1 --sizes 640x480:9,4000x3000:1 --concurrency 16
-  vith bench http --engine free --sizes 16x16 --accept raw --rate 10000`,
+  vith bench http --engine free --sizes 16x16 --accept raw --rate 10000 --connections 32`,
 		Flags: b.flags(),
 		Action: func(c *cli.Context) error {
 			names, err := arguments(c, 0, unlimited)
@@ -85,7 +89,7 @@ func (b *benchHTTPFlags) flags() []cli.Flag {
 	list := []cli.Flag{
 		newFlag(&b.url, "url", "", "`URL` of a running server; default: one is started", text),
 		newFlag(&b.key, "api-key", "", "`KEY` that the server at --url wants", text),
-		newFlag(&b.engine, "engine", engineModel, "`ENGINE` of the server started: model, prepared or free", oneOf(engineModel, enginePrepared, engineFree)),
+		newFlag(&b.engine, "engine", engineModel, "`ENGINE` of the server started: model, prepared, free or none", oneOf(engineModel, enginePrepared, engineFree, engineNone)),
 		newFlag(&b.concurrency, "concurrency", "", "`N,N` or START:END:STEP clients; default 1,4,16 if there is no --rate", http.ParseConcurrency),
 		newFlag(&b.rates, "rate", "", "`N,N` or START:END:STEP requests a second, or N%,N% of capacity", http.ParseRates),
 		newFlag(&b.sizes, "sizes", "", "`WxH:WEIGHT,WxH` of the photographs (default 640x480)", http.ParseSizes),
@@ -96,6 +100,7 @@ func (b *benchHTTPFlags) flags() []cli.Flag {
 		newFlag(&b.accept, "accept", string(http.JSON), "`FORM` of answers: json, base64, raw or npy",
 			oneOf(string(http.JSON), string(http.Base64), string(http.Raw), string(http.NPY))),
 		newSwitch(&b.poisson, "poisson", "requests of a --rate come at random, not evenly"),
+		newFlag(&b.connections, "connections", "4096", "`N` at most for a --rate; what finds them busy waits, and is late", between(1, 1<<16)),
 		newFlag(&b.duration, "time", "5s", "`TIME` that is measured of each load", duration),
 		newFlag(&b.warmup, "warmup", "1s", "`TIME` of load before it", zeroOr(duration)),
 		newFlag(&b.format, "format", "text", "`FORMAT` text, json, csv (perf_analyzer's columns) or markdown", oneOf("text", "json", "csv", "markdown")),
@@ -122,8 +127,10 @@ func (b *benchHTTPFlags) check(c *cli.Context) error {
 	switch {
 	case b.url != "" && (b.model != "" || b.engine != engineModel):
 		return usagef(c, "--url is a server that runs; leave out --model and --engine, which start one")
-	case b.engine == engineFree && b.bad > 0:
-		return usagef(c, "--engine free takes anything for an image; leave out --bad")
+	case b.costsNothing() && b.bad > 0:
+		return usagef(c, "--engine %s takes anything for an image; leave out --bad", b.engine)
+	case b.engine == engineNone && (b.accept != string(http.Raw) || b.send != "" && b.send != string(http.Raw) || b.perRequest > 1):
+		return usagef(c, "--engine none knows raw bodies only: --accept raw, and neither --send nor --images")
 	case b.send == string(http.Raw) && b.perRequest > 1:
 		return usagef(c, "--send raw has one image a request, not %d: --send multipart or json", b.perRequest)
 	}
@@ -134,7 +141,7 @@ func (b *benchHTTPFlags) run(c *cli.Context, names []string) (report http.Report
 	ctx := c.Context
 	options := http.Options{
 		URL: b.url, APIKey: b.key, Bad: b.bad, Batch: b.perRequest, Send: http.Form(b.send), Accept: http.Form(b.accept),
-		Levels: append(b.concurrency, b.rates...), Poisson: b.poisson, Warmup: b.warmup, Time: b.duration,
+		Levels: append(b.concurrency, b.rates...), Poisson: b.poisson, MaxConnections: b.connections, Warmup: b.warmup, Time: b.duration,
 	}
 	if len(options.Levels) == 0 {
 		options.Levels = []http.Level{{Concurrency: 1}, {Concurrency: 4}, {Concurrency: 16}}
@@ -148,6 +155,16 @@ func (b *benchHTTPFlags) run(c *cli.Context, names []string) (report http.Report
 		return http.Run(ctx, options)
 	}
 
+	if b.engine == engineNone {
+		url, stop, err := http.ServeNothing()
+		if err != nil {
+			return report, unusablef("%w", err)
+		}
+		options.URL = url
+		report, err = http.Run(ctx, options)
+		report.InProcess = true
+		return report, errors.Join(err, stop())
+	}
 	var engine server.Engine = http.NewFree()
 	if b.engine != engineFree {
 		model, err := b.load(c, log, nil, false)
@@ -190,9 +207,11 @@ func (b *benchHTTPFlags) run(c *cli.Context, names []string) (report http.Report
 	return report, err
 }
 
+func (b *benchHTTPFlags) costsNothing() bool { return b.engine == engineFree || b.engine == engineNone }
+
 // alone measures the engine without a server, unless it costs nothing.
 func (b *benchHTTPFlags) alone(ctx context.Context, e server.Engine, list []http.Alone) ([]http.Alone, error) {
-	if b.engine == engineFree {
+	if b.costsNothing() {
 		return nil, nil
 	}
 	a, err := http.MeasureAlone(ctx, e, b.output, min(b.duration, 5*time.Second))

@@ -80,6 +80,7 @@ func TestBenchHTTP(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"--engine", "free", "--accept", "raw", "--rate", "100"},
+		{"--engine", "none", "--accept", "raw", "--rate", "100", "--connections", "1"},
 		{"--model", tiny, "--device", "cpu", "--engine", "prepared", "--images", "3", "--concurrency", "2"},
 		{"--model", tiny, "--device", "cpu", "--rate", "50%"},
 	} {
@@ -89,7 +90,8 @@ func TestBenchHTTP(t *testing.T) {
 			t.Fatalf("%q: exit %d, %v\n%s", args, r.code, err, r.stderr)
 		}
 		p := report.Points[len(report.Points)-1]
-		if !report.InProcess || (len(report.Alone) == 2) == (args[1] == "free") || p.Requests.Right != p.Requests.Offered || p.Server == nil {
+		costly, told := args[1] != "free" && args[1] != "none", args[1] != "none"
+		if !report.InProcess || (len(report.Alone) == 2) != costly || p.Requests.Right != p.Requests.Offered || (p.Server != nil) != told {
 			t.Errorf("%q: %s", args, r.stdout)
 		}
 	}

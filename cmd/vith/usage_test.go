@@ -70,6 +70,7 @@ func TestErrors(t *testing.T) {
 		{args: []string{"serve", "--model", tiny, "--job-ttl", "1h"}, code: 3, want: []string{"--job-ttl is not available"}},
 		{args: []string{"bench", "http", "--url", "http://localhost:1", "--model", tiny}, code: 2, want: []string{"--url", "--model"}},
 		{args: []string{"bench", "http", "--engine", "free", "--bad", "0.5"}, code: 2, want: []string{"--engine free", "--bad"}},
+		{args: []string{"bench", "http", "--engine", "none"}, code: 2, want: []string{"--engine none", "--accept raw"}},
 		{args: []string{"bench", "http", "--send", "raw", "--images", "2"}, code: 2, want: []string{"--send raw", "multipart"}},
 		{args: []string{"bench", "http", "--rate", "50%,100"}, code: 2, want: []string{"-rate", `"50%,100"`, "50%,200%"}},
 		{args: []string{"bench", "http", "--url", "http://127.0.0.1:1"}, code: 1, want: []string{"http://127.0.0.1:1", "refused"}},
