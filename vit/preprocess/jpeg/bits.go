@@ -105,6 +105,21 @@ func (b *bitReader) bits(n uint) int32 {
 	return v
 }
 
+// long returns the next n bits, n < 64.
+func (b *bitReader) long(n uint) (v uint64) {
+	for n > 0 {
+		if b.have < 32 {
+			b.acc, b.have = b.refill(b.acc, b.have)
+		}
+		some := min(n, 32)
+		v = v<<some | b.acc>>(64-some)
+		b.acc <<= some
+		b.have -= some
+		n -= some
+	}
+	return v
+}
+
 // restart looks for restart marker number n, 0 to 7, and moves behind it. A
 // wrong marker is treated as jpeg_resync_to_restart does: earlier restart
 // markers are skipped; one of the next two, or any other marker, is left for

@@ -127,15 +127,23 @@ type component struct {
 	samples []byte // [2*v*8, stride]: the rows of two MCU rows, the even one first
 
 	// Where one scan does not make the image:
-	coefficients []int16  // [mcusY*v, stride/8, 64], natural order, not dequantised
+	means        []int16  // [mcusY*v, stride/8], DC coefficients: scans of these touch little memory
+	coefficients []int16  // [mcusY*v, stride/8, 64], AC coefficients in natural order, not dequantised
 	nonzero      []uint64 // [mcusY*v, stride/8]: bit k > 0 tells of coefficient k in zigzag order
 }
 
 // blockIndex numbers block bx of block row by.
 func (c *component) blockIndex(bx, by int) int { return by*(c.stride/8) + bx }
 
-// block is block n.
-func (c *component) block(n int) *[64]int16 { return (*[64]int16)(c.coefficients[n*64:]) }
+// block is block n for writing to it. It was not cleared before its first AC
+// coefficient.
+func (c *component) block(n int) *[64]int16 {
+	block := (*[64]int16)(c.coefficients[n*64:])
+	if c.nonzero[n] == 0 {
+		*block = [64]int16{}
+	}
+	return block
+}
 
 // New reads the header of data, up to the first scan. It allocates nothing that
 // depends on the size of the image.
@@ -168,7 +176,7 @@ func (d *Decoder) Progressive() bool { return d.progressive }
 // Memory is about how many bytes [Decoder.Rows] will need.
 func (d *Decoder) Memory() int64 {
 	n := d.bufferedCoefficients()
-	n = 2*n + n/8
+	n = 2*n + n/8 + n/32
 	for i := range d.components {
 		c := &d.components[i]
 		n += int64(c.stride) * int64(2*c.v*8)
@@ -246,6 +254,7 @@ func (d *Decoder) decodeBuffered(ctx context.Context, w *workspace) error {
 		return UnsupportedError(fmt.Sprintf("%d x %d in several scans: %d coefficients, the limit is %d", d.Width, d.Height, n, maxCoefficients))
 	}
 	w.makeCoefficients(d)
+	d.scan.refiner = &w.refiner
 	for more := true; more; {
 		if err := d.startScan(); err != nil {
 			return err
@@ -283,8 +292,14 @@ func (d *Decoder) reconstructRow(c *component, my int) {
 	}
 	for v := range c.v {
 		for bx := d.out.mcuX0 * c.h; bx < d.out.mcuX1*c.h; bx++ {
-			n := c.blockIndex(bx, my*c.v+v)
-			c.reconstruct(d.Tier, c.blockSamples(bx, my, v), c.block(n), c.nonzero[n] == 0)
+			n, dst := c.blockIndex(bx, my*c.v+v), c.blockSamples(bx, my, v)
+			if c.nonzero[n] == 0 {
+				fillBlock(dst, c.stride, c.means[n], c.quant)
+				continue
+			}
+			block := (*[64]int16)(c.coefficients[n*64:])
+			block[0] = c.means[n]
+			d.Tier.IDCT(dst, c.stride, block, c.quant)
 		}
 	}
 }

@@ -38,12 +38,15 @@ func decode(data []byte, window image.Rectangle) ([]byte, error) {
 
 // poison leaves memory behind that must not show in the next image.
 func poison(v byte) {
-	w := &workspace{bytes: make([]byte, 1<<16), coefficients: make([]int16, 1<<14), nonzero: make([]uint64, 1<<8)}
+	w := &workspace{bytes: make([]byte, 1<<16), coefficients: make([]int16, 1<<14), means: make([]int16, 1<<8), nonzero: make([]uint64, 1<<8)}
 	for i := range w.bytes {
 		w.bytes[i] = v
 	}
 	for i := range w.coefficients {
 		w.coefficients[i] = int16(v)
+	}
+	for i := range w.means {
+		w.means[i] = int16(v)
 	}
 	for i := range w.nonzero {
 		w.nonzero[i] = 1 << (v & 63)

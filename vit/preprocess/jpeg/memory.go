@@ -7,7 +7,9 @@ import "sync"
 type workspace struct {
 	bytes        []byte
 	coefficients []int16
+	means        []int16
 	nonzero      []uint64
+	refiner      refiner
 }
 
 var workspaces = sync.Pool{New: func() any { return new(workspace) }}
@@ -20,11 +22,11 @@ const keptCoefficients = 4 << 20
 func (d *Decoder) release(w *workspace) {
 	for i := range d.components {
 		c := &d.components[i]
-		c.samples, c.coefficients, c.nonzero = nil, nil, nil
+		c.samples, c.means, c.coefficients, c.nonzero = nil, nil, nil, nil
 	}
 	d.out = output{}
 	if cap(w.coefficients) > keptCoefficients {
-		w.coefficients, w.nonzero = nil, nil
+		w.coefficients, w.means, w.nonzero = nil, nil, nil
 	}
 	workspaces.Put(w)
 
@@ -42,10 +44,8 @@ func (d *Decoder) release(w *workspace) {
 // makeBytes returns a function that cuts slices from n bytes, whose values are
 // those of earlier images.
 func (w *workspace) makeBytes(n int) (cut func(n int) []byte) {
-	if n > cap(w.bytes) {
-		w.bytes = make([]byte, n)
-	}
-	rest := w.bytes[:n]
+	w.bytes = resized(w.bytes, n)
+	rest := w.bytes
 	return func(n int) []byte {
 		s := rest[:n:n]
 		rest = rest[n:]
@@ -53,25 +53,28 @@ func (w *workspace) makeBytes(n int) (cut func(n int) []byte) {
 	}
 }
 
-// makeCoefficients gives the components of d coefficients, all zero.
+// makeCoefficients gives the components of d DC coefficients and masks, all
+// zero, and AC coefficients with the values of earlier images.
 func (w *workspace) makeCoefficients(d *Decoder) {
 	n := int(d.bufferedCoefficients())
-	w.coefficients, w.nonzero = zeros(w.coefficients, n), zeros(w.nonzero, n/64)
-	coefficients, nonzero := w.coefficients, w.nonzero
+	w.coefficients = resized(w.coefficients, n)
+	w.means, w.nonzero = resized(w.means, n/64), resized(w.nonzero, n/64)
+	clear(w.means)
+	clear(w.nonzero)
+	coefficients, means, nonzero := w.coefficients, w.means, w.nonzero
 	for i := range d.components {
 		c := &d.components[i]
 		n := c.stride * d.mcusY * c.v * 8
 		c.coefficients, coefficients = coefficients[:n], coefficients[n:]
+		c.means, means = means[:n/64], means[n/64:]
 		c.nonzero, nonzero = nonzero[:n/64], nonzero[n/64:]
 	}
 }
 
-// zeros returns n zeros, in the memory of s if it has room.
-func zeros[T any](s []T, n int) []T {
+// resized returns n elements, in the memory of s if it has room.
+func resized[T any](s []T, n int) []T {
 	if n > cap(s) {
 		return make([]T, n)
 	}
-	s = s[:n]
-	clear(s)
-	return s
+	return s[:n]
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-
-	"vith/vit/preprocess/simd"
 )
 
 // naturalOrder is where coefficient k of the zigzag order is in a block, row by
@@ -43,6 +41,7 @@ type scan struct {
 	marker      int   // number of that marker, 0 to 7
 	eobRun      int32 // blocks that end without more coefficients
 	block       [64]int16
+	refiner     *refiner
 }
 
 // A part is a component in a scan.
@@ -127,7 +126,12 @@ func (d *Decoder) sequentialRow(my int) error {
 						last = s.sequentialBlock(p, &s.block)
 					}
 					if visible {
-						p.reconstruct(d.Tier, p.blockSamples(mx*p.h+h, my, v), &s.block, last == 0)
+						dst := p.blockSamples(mx*p.h+h, my, v)
+						if last == 0 {
+							fillBlock(dst, p.stride, s.block[0], p.quant)
+						} else {
+							d.Tier.IDCT(dst, p.stride, &s.block, p.quant)
+						}
 					}
 					s.block[0] = 0
 					if last > 0 {
@@ -138,16 +142,6 @@ func (d *Decoder) sequentialRow(my int) error {
 		}
 	}
 	return d.checkEnd(my)
-}
-
-// reconstruct writes the samples of a block; flat says that all coefficients but
-// the first are zero.
-func (c *component) reconstruct(t *simd.Tier, dst []byte, block *[64]int16, flat bool) {
-	if flat {
-		fillBlock(dst, c.stride, block[0], c.quant)
-	} else {
-		t.IDCT(dst, c.stride, block, c.quant)
-	}
 }
 
 // fillBlock is the inverse DCT of a flat block.
@@ -172,9 +166,10 @@ func (d *Decoder) decodeScan(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+			row := p.blockIndex(0, by)
 			for bx := 0; bx < p.blocksX; bx++ {
 				if d.beginMCU() {
-					decode(p, p.blockIndex(bx, by))
+					decode(p, row+bx)
 				}
 				if s.eobRun > 0 && s.high == 0 && d.restartInterval == 0 { // these blocks have nothing
 					skip := min(int(s.eobRun), p.blocksX-1-bx)
@@ -199,8 +194,9 @@ func (d *Decoder) decodeScan(ctx context.Context) error {
 			for i := range s.parts {
 				p := &s.parts[i]
 				for v := range p.v {
+					n := p.blockIndex(mx*p.h, my*p.v+v)
 					for h := range p.h {
-						decode(p, p.blockIndex(mx*p.h+h, my*p.v+v))
+						decode(p, n+h)
 					}
 				}
 			}
@@ -222,7 +218,9 @@ func (d *Decoder) checkEnd(my int) error {
 
 // bufferedBlock decodes block n of a component whose coefficients are kept.
 func (s *scan) bufferedBlock(p *part, n int) {
-	last := s.sequentialBlock(p, p.block(n))
+	block := p.block(n)
+	last := s.sequentialBlock(p, block)
+	p.means[n] = block[0]
 	p.nonzero[n] |= 1 << min(last, 63) &^ 1
 }
 
