@@ -30,13 +30,11 @@ func open(t *testing.T, e emu.Options, o cuda.Options) *cuda.Backend {
 }
 
 // TestKernels runs every kernel with all that lies between a program and the interpreter, which runs the large cases
-// too in kerneltest's own tests.
+// and random ones in kerneltest's own tests.
 func TestKernels(t *testing.T) {
-	var list []*kernels.Kernel
+	backends := map[string]kernels.Backend{"sm_80": open(t, emu.Options{Lazy: true, Seed: 1}, cuda.Options{})}
 	for _, k := range kernels.All() {
-		small := *k
-		small.Cases = slices.DeleteFunc(slices.Clone(k.Cases), func(c kernels.Case) bool { return !c.Refused && k.FLOPs(c.Dims) > 1<<15 })
-		list = append(list, &small)
+		small := slices.DeleteFunc(slices.Clone(k.Cases), func(c kernels.Case) bool { return !c.Refused && k.FLOPs(c.Dims) > 1<<15 })
+		t.Run(k.Name, func(t *testing.T) { kerneltest.Cases(t, k, small, backends) })
 	}
-	kerneltest.Run(t, list, map[string]kernels.Backend{"sm_80": open(t, emu.Options{Lazy: true, Seed: 1}, cuda.Options{})})
 }

@@ -11,8 +11,8 @@ import (
 	"vith/vit"
 )
 
-// TestParityFull is TestParity for ViT-H-14 on every instruction set of the machine that is made for it, in every
-// precision.
+// TestParityFull is TestParity for all photographs of ViT-H-14 on every instruction set of the machine that is made for
+// it, in every precision.
 func TestParityFull(t *testing.T) {
 	for _, tier := range simd.Tiers() {
 		if tier.Name == "generic" {
