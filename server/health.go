@@ -41,8 +41,12 @@ func (rd *readiness) recent() bool {
 	return time.Since(time.Unix(0, rd.last.Load())) < readyFor
 }
 
-// healthLive answers GET /health/live.
+// healthLive answers GET /health/live. It fails when only a new process can help:
+// no device has come back from its batch.
 func (s *Server) healthLive(r *request) error {
+	if s.batcher.allStuck() {
+		return errStuck
+	}
 	return writeStatus(r, "live")
 }
 

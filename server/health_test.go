@@ -77,11 +77,12 @@ func TestReadinessAfterFaults(t *testing.T) {
 	}
 	c.get("/health/ready").wantError(503, "engine_stuck")
 	c.do("POST", "/api/embed", picture(t, 1)).wantError(503, "engine_stuck")
-	c.get("/health/live").want(200)
+	c.get("/health/live").wantError(503, "engine_stuck")
 	close(release)
 	for c.server.batcher.allStuck() {
 		time.Sleep(ms)
 	}
+	c.get("/health/live").want(200)
 	c.get("/health/ready").want(200)
 	c.do("POST", "/api/embed", picture(t, 1)).want(200)
 	c.wantNothingHeld()

@@ -53,7 +53,7 @@ func init() { // a literal would refer to itself through the handler of GET /api
 		{"GET", "/metrics", "the same for Prometheus, with all else there is to measure", open, (*Server).exposeMetrics},
 
 		{"GET", "/health", "the same as GET /health/ready", open, (*Server).healthReady},
-		{"GET", "/health/live", "200 while the process runs", open, (*Server).healthLive},
+		{"GET", "/health/live", "200, or 503 when no device comes back and a restart is what helps", open, (*Server).healthLive},
 		{"GET", "/health/ready", "200 when the model answers, else 503", open, (*Server).healthReady},
 
 		{"POST", "/api/jobs", "", protected, unavailable},
