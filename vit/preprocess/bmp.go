@@ -42,6 +42,5 @@ func (d *bmpDecoder) Rows(ctx context.Context, window image.Rectangle, emit func
 	if err != nil {
 		return err
 	}
-	const colors = 256 // the package refuses indices beyond the palette
-	return emitRows(ctx, m, colors, window, emit)
+	return emitRows(ctx, m, window, emit)
 }

@@ -2,7 +2,6 @@ package preprocess
 
 import (
 	"errors"
-	"image/png"
 	"io"
 	"strings"
 
@@ -57,7 +56,7 @@ func imageError(format string, err error) *Error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		code = TruncatedImage
-	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, bmp.ErrUnsupported), errors.As(err, new(png.UnsupportedError)):
+	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, bmp.ErrUnsupported):
 		code = UnsupportedVariant
 	}
 	return &Error{Code: code, Format: format, Err: err}
