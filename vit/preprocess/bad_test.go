@@ -254,7 +254,16 @@ func TestUnsupportedVariants(t *testing.T) {
 	f("12-bit JPEG", patched(jpg, frame, 12), UnsupportedVariant, "12 bits")
 	f("JPEG sampling 3:2", patched(jpg, frame+7, 0x33, 0, 2, 0x22), UnsupportedVariant, "subsampling")
 	bmp := read(t, "photos/coffee_120x80.bmp")
-	f("JPEG in BMP", patched(bmp, 30, 4), UnsupportedVariant, "")
+	f("JPEG in BMP", patched(bmp, 30, 4), UnsupportedVariant, "JPEG or PNG")
+	f("BMP of OS/2", patched(bmp, 14, 12), UnsupportedVariant, "OS/2, 12 bytes")
+	f("BMP with another header", patched(bmp, 14, 56), UnsupportedVariant, "56 bytes")
+	f("BMP of negative width", patched(bmp, 21, 0x80), UnsupportedVariant, "a size of -")
+	f("BMP planes", patched(bmp, 26, 3), UnsupportedVariant, "3 planes")
+	f("BMP with run lengths", patched(bmp, 30, 1), UnsupportedVariant, "run lengths")
+	f("BMP with masks", patched(bmp, 28, 16, 0, 3), UnsupportedVariant, "masks, 16 bits")
+	f("BMP compression", patched(bmp, 30, 9), UnsupportedVariant, "method 9")
+	f("BMP of 16 bits", patched(bmp, 28, 16), UnsupportedVariant, "16 bits a pixel")
+	f("BMP with a gap", patched(bmp, 10, 60), UnsupportedVariant, "from byte 60 on, at 24 bits")
 }
 
 // A PNG image is good without its end, and with damage after its pixels.

@@ -184,13 +184,17 @@ func (d *Decoder) Memory() int64 {
 // window.Dx() pixels of R, G, B, valid during the call. The window must be a
 // non-empty part of the image.
 //
-// It checks ctx before decoding and at every row after it, and returns
-// ctx.Err() as it is; decoding itself cannot be interrupted.
+// It checks ctx before decoding, at every row after it, and every 4096 bytes of
+// a lossless image, and returns ctx.Err() as it is. Decoding a lossy image cannot
+// be interrupted: package vp8 reads all of its data before the first macroblock.
 func (d *Decoder) Rows(ctx context.Context, window image.Rectangle, emit func(row []byte)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	frameRow, err := d.decode()
+	frameRow, err := d.decode(ctx)
+	if ended := ctx.Err(); ended != nil {
+		return ended
+	}
 	if err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
@@ -214,9 +218,9 @@ func (d *Decoder) Rows(ctx context.Context, window image.Rectangle, emit func(ro
 }
 
 // decode decodes the first frame and returns what writes a row of its pixels.
-func (d *Decoder) decode() (row func(dst []byte, y int), err error) {
+func (d *Decoder) decode(ctx context.Context) (row func(dst []byte, y int), err error) {
 	if d.lossless {
-		m, err := vp8l.Decode(bytes.NewReader(d.bitstream))
+		m, err := vp8l.Decode(contextReader{ctx, bytes.NewReader(d.bitstream)})
 		if err != nil {
 			return nil, err
 		}
@@ -232,6 +236,20 @@ func (d *Decoder) decode() (row func(dst []byte, y int), err error) {
 		return nil, err
 	}
 	return yCbCrRow(m), nil
+}
+
+// A contextReader fails with ctx.Err() once ctx has ended. It has no method to
+// read a byte, so that package vp8l puts a buffer in front of it.
+type contextReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
 }
 
 // nrgbaRow writes the colours of a lossless frame.
