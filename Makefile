@@ -1,7 +1,7 @@
 GO ?= go
 MODEL ?= laion/CLIP-ViT-H-14-laion2B-s32B-b79K
 
-.PHONY: all vith run test test-race test-portable test-arm64 test-cuda test-ptxas test-page test-images test-full bench gpu-kit release golden lint fuzz
+.PHONY: all vith run test test-race test-portable test-arm64 test-cuda test-amx test-ptxas test-page test-images test-full bench gpu-kit release golden lint fuzz
 
 all: vith
 
@@ -41,6 +41,12 @@ QEMU_ARM64 := $(shell command -v qemu-aarch64 || command -v qemu-aarch64-static)
 test-arm64:
 	@test -n "$(QEMU_ARM64)" || { echo "make test-arm64: needs qemu-aarch64: apt-get install qemu-user-static" >&2; exit 1; }
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -timeout 30m -exec "$(QEMU_ARM64)" ./kernels/tensor ./kernels/host/... ./vit/...
+
+# The vector routines on an Intel CPU with AVX-512 and AMX that Bochs emulates: a quarter of an hour. BOCHS is the folder of its
+# sources; the script says what else it needs.
+test-amx:
+	@test -n "$(BOCHS)" || { sed -n '2,/^set/s/^# \{0,1\}//p' kernels/host/simd/testdata/amx/run >&2; exit 1; }
+	BOCHS="$(BOCHS)" kernels/host/simd/testdata/amx/run -test.v
 
 # The CUDA binding: gorgonia.org/cu and ours, over the emulated driver behind the C entry points. Needs gcc.
 test-cuda:

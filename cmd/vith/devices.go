@@ -19,8 +19,8 @@ func devicesCommand() *cli.Command {
 		Name:  "devices",
 		Usage: "what could run this, and what auto would choose",
 		Description: `Shows the devices that --device may name, what each can do, and which one auto takes. On the
-CPU the best instruction set is chosen; VITH_CPU=avx512bf16, avx512, avx2 or generic asks for
-another, on arm64 neon or generic. bf16 halves the weights; avx512bf16 also multiplies in it.
+CPU the best instruction set is chosen; VITH_CPU=amx, avx512bf16, avx512, avx2 or generic asks for
+another, on arm64 neon or generic. bf16 halves the weights; amx and avx512bf16 also multiply in it.
 
 Examples:
   vith devices

@@ -21,7 +21,7 @@ import (
 var (
 	devices    = regexp.MustCompile(`^(auto|cpu|cuda(:\d+(,\d+)*)?|(GPU|MIG)-[0-9a-fA-F-]+|emu(:sm_\d+[a-z]?)?)$`)
 	precisions = []string{"auto", "fp32", "tf32", "fp16", "bf16", "int8", "fp8"}
-	tiers      = []string{"avx512bf16", "avx512", "avx2", "neon", "generic"}
+	tiers      = []string{"amx", "avx512bf16", "avx512", "avx2", "neon", "generic"}
 )
 
 // cpuPrecisions and gpuPrecisions are what devices compute in.

@@ -67,6 +67,44 @@ func BenchmarkTile16(b *testing.B) {
 	}
 }
 
+// BenchmarkBlock16 times blocks of as many rows as a single image of ViT-H-14 has, and as half of one, with one panel over
+// and over, and with panels that come from memory, as weights do.
+func BenchmarkBlock16(b *testing.B) {
+	const k, most = 1280, 257
+	for _, tier := range Tiers() {
+		if tier.BlockBF16 == nil {
+			continue
+		}
+		nr := tier.NR
+		x, c := make([]uint16, most*k), make([]float32, most*nr)
+		fill16(x)
+		for _, m := range []int{128, most} {
+			for _, bytes := range []int{2 * k * nr, 64 << 20} {
+				panels := make([]uint16, bytes/2)
+				fill16(panels[:k*nr])
+				for n := k * nr; n < len(panels); n *= 2 {
+					copy(panels[n:], panels[:n])
+				}
+				b.Run(fmt.Sprintf("isa=%s/m=%d/k=%d/panels=%dKiB", tier.Name, m, k, bytes>>10), func(b *testing.B) {
+					roof, flops, panel := peak(tier.PeakBF16), 0, panels
+					for b.Loop() {
+						if len(panel) < k*nr {
+							panel = panels
+						}
+						tier.BlockBF16(m, k, &x[0], k, &panel[0], &c[0], nr, nil, false)
+						panel = panel[k*nr:]
+						flops += 2 * m * nr * k
+					}
+					rate := float64(flops) / b.Elapsed().Seconds()
+					roof = max(roof, peak(tier.PeakBF16))
+					b.ReportMetric(rate/1e9, "GFLOP/s")
+					b.ReportMetric(100*rate/roof, "%peak")
+				})
+			}
+		}
+	}
+}
+
 // BenchmarkColdPanel is BenchmarkTile with panels that come from memory, as weights do: each is used by three tiles.
 func BenchmarkColdPanel(b *testing.B) {
 	const k, tiles = 1280, 3

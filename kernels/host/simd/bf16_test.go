@@ -2,6 +2,7 @@ package simd
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -135,7 +136,88 @@ func TestTile16(t *testing.T) {
 	})
 }
 
-// TestSubnormals16 holds TileBF16 to what VDPBF16PS makes of subnormal numbers: operands and sums of that size are zeros.
+// sumBlock is one element of a block as TDPBF16PS is specified, start what it starts from: a is its row of A, b its column
+// of B with stride n.
+func sumBlock(a, b []uint16, n int, start float32) float32 {
+	for len(a) > 0 {
+		var sum [2]float32
+		for l, x := range a[:min(32, len(a))] {
+			sum[l%2] += float32(tensor.FromBF16(x) * tensor.FromBF16(b[l*n])) // the product is exact
+		}
+		start += sum[0] + sum[1]
+		if len(a) <= 32 {
+			break
+		}
+		a, b = a[32:], b[32*n:]
+	}
+	return start
+}
+
+// TestBlock16 holds blocks of rows, around what a tile of them has, with and without bias and acc, at dense and at padded
+// strides, to the bits of the definition.
+func TestBlock16(t *testing.T) {
+	rows := []int{1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 49, 64, 65}
+	lengths := []int{2, 4, 30, 32, 34, 62, 64, 66, 80, 128, 258}
+	eachTier(t, func(t *testing.T, tier *Tier) {
+		if tier.BlockBF16 == nil {
+			return
+		}
+		nr, most, mostRows := tier.NR, slices.Max(lengths), slices.Max(rows)
+		fenceA, fenceB := newFence(t, mostRows*(most+6)), newFence(t, most/2*nr)
+		fenceC, fenceBias := newFence(t, mostRows*(nr+5)), newFence(t, nr)
+		held := make([]float32, mostRows*(nr+5))
+		check := func(m, k, pad int, biased, acc, end bool) {
+			lda, ldc := k+pad, nr+pad
+			a, packed := fenceA.place16((m-1)*lda+k, end), fenceB.place16(k*nr, end)
+			c, bias := fenceC.place((m-1)*ldc+nr, end), fenceBias.place(nr, end)
+			for i := range a {
+				a[i] = 0x7fc0 // NaN
+			}
+			mark(c)
+			for r := range m {
+				fill16(a[r*lda:][:k])
+				if acc {
+					fill(c[r*ldc:][:nr], 0)
+				}
+			}
+			b := make([]uint16, k*nr)
+			fill16(b)
+			panel16(packed, b, k, nr)
+			fill(bias, 0)
+			copy(held, c)
+			p := &bias[0]
+			if !biased {
+				clear(bias)
+				p = nil
+			}
+			tier.BlockBF16(m, k, &a[0], lda, &packed[0], &c[0], ldc, p, acc)
+			for i, got := range c {
+				r, j := i/ldc, i%ldc
+				want := nan
+				if j < nr {
+					start := bias[j]
+					if acc {
+						start += held[i]
+					}
+					want = sumBlock(a[r*lda:][:k], b[j:], nr, start)
+				}
+				if !same(got, want) {
+					t.Fatalf("m=%d k=%d lda=%d ldc=%d bias=%t acc=%t: C[%d,%d] = %g, want %g", m, k, lda, ldc, biased, acc, r, j, got, want)
+				}
+			}
+		}
+		for _, m := range rows {
+			for _, k := range lengths {
+				for mode := range 16 {
+					check(m, k, mode&1*5, mode&2 != 0, mode&4 != 0, mode&8 != 0)
+				}
+			}
+		}
+	})
+}
+
+// TestSubnormals16 holds TileBF16, and BlockBF16 beside it, to what VDPBF16PS and TDPBF16PS make of subnormal numbers: operands
+// and sums of that size are zeros. Portable Go, which has no TileBF16, keeps them.
 func TestSubnormals16(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier *Tier) {
 		if tier.TileBF16[1] == nil {
@@ -143,25 +225,32 @@ func TestSubnormals16(t *testing.T) {
 		}
 		const one, tiny, subnormal = 0x3f80, 0x1f80, 0x007f // 1, 2⁻⁶⁴, just below 2⁻¹²⁶
 		for _, c := range []struct {
-			a, b uint16
-			bias float32
-			want float32
+			a, b        uint16
+			bias        float32
+			tile, block float32
 		}{
-			{one, one, 0, 2}, {subnormal, one, 0, 0}, {one, subnormal, 0, 0}, {tiny, tiny, 0, 0},
-			{tiny, tiny, 0x1p-120, 0x1p-120 + 2*0x1p-128}, {subnormal, one, 3, 3},
+			{one, one, 0, 2, 2}, {subnormal, one, 0, 0, 0}, {one, subnormal, 0, 0, 0}, {tiny, tiny, 0, 0, 0},
+			{tiny, tiny, 0x1p-120, 0x1p-120 + 2*0x1p-128, 0x1p-120}, {subnormal, one, 3, 3, 3},
 		} {
 			a, b := []uint16{c.a, c.a}, make([]uint16, 2*tier.NR)
 			y, bias := make([]float32, tier.NR), make([]float32, tier.NR)
 			for i := range b {
 				b[i], bias[i/2] = c.b, c.bias
 			}
-			tier.TileBF16[1](2, &a[0], 2, &b[0], &y[0], tier.NR, &bias[0], false)
-			for j, got := range y {
-				if got != c.want {
-					t.Errorf("%g + 2·%g·%g = %g in column %d, want %g",
-						c.bias, tensor.FromBF16(c.a), tensor.FromBF16(c.b), got, j, c.want)
-					break
+			check := func(way string, want float32) {
+				for j, got := range y {
+					if got != want {
+						t.Errorf("%s: %g + 2·%g·%g = %g in column %d, want %g",
+							way, c.bias, tensor.FromBF16(c.a), tensor.FromBF16(c.b), got, j, want)
+						break
+					}
 				}
+			}
+			tier.TileBF16[1](2, &a[0], 2, &b[0], &y[0], tier.NR, &bias[0], false)
+			check("TileBF16", c.tile)
+			if tier.BlockBF16 != nil {
+				tier.BlockBF16(1, 2, &a[0], 2, &b[0], &y[0], tier.NR, &bias[0], false)
+				check("BlockBF16", c.block)
 			}
 		}
 	})

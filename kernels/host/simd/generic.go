@@ -19,6 +19,7 @@ var generic = Tier{
 	TileMixed: [15]mixedFunc{
 		1: genericTileMixed(1), 2: genericTileMixed(2), 3: genericTileMixed(3), 4: genericTileMixed(4),
 	},
+	BlockBF16: genericBlockBF16,
 	Narrow:    genericNarrow,
 	Widen:     genericWiden,
 	GELU:      genericActivation(gelu),
@@ -119,6 +120,48 @@ func mixed1x4(a []float32, b []uint16, c, bias *[4]float32, acc bool) {
 		s0, s1, s2, s3 = s0+c[0], s1+c[1], s2+c[2], s3+c[3]
 	}
 	*c = [4]float32{s0, s1, s2, s3}
+}
+
+// genericBlockBF16 takes a row at a time.
+func genericBlockBF16(m, k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool) {
+	for r := range m {
+		sums := (*[4]float32)(unsafe.Pointer(at(c, r*ldc)))
+		if !acc {
+			*sums = [4]float32{}
+		}
+		if bias != nil {
+			for j, v := range unsafe.Slice(bias, 4) {
+				sums[j] += v
+			}
+		}
+		row, panel := unsafe.Slice(at(a, r*lda), k), unsafe.Slice(b, 4*k)
+		for i := 0; i < k; i += 32 {
+			n := min(32, k-i)
+			block1x4(row[i:][:n], panel[4*i:][:4*n], sums)
+		}
+	}
+}
+
+// block1x4 adds the product of a row of at most 32 and four columns: even k, odd k, the sum of both.
+func block1x4(a, b []uint16, c *[4]float32) {
+	var e0, e1, e2, e3, o0, o1, o2, o3 float32
+	for len(a) >= 2 {
+		x, y := tensor.FromBF16(a[0]), tensor.FromBF16(a[1])
+		b8 := (*[8]uint16)(b)
+		e0 += float32(x * tensor.FromBF16(b8[0]))
+		o0 += float32(y * tensor.FromBF16(b8[1]))
+		e1 += float32(x * tensor.FromBF16(b8[2]))
+		o1 += float32(y * tensor.FromBF16(b8[3]))
+		e2 += float32(x * tensor.FromBF16(b8[4]))
+		o2 += float32(y * tensor.FromBF16(b8[5]))
+		e3 += float32(x * tensor.FromBF16(b8[6]))
+		o3 += float32(y * tensor.FromBF16(b8[7]))
+		a, b = a[2:], b[8:]
+	}
+	c[0] += e0 + o0
+	c[1] += e1 + o1
+	c[2] += e2 + o2
+	c[3] += e3 + o3
 }
 
 // narrow is the nearest bfloat16, the even one of two; a zero for subnormal values, and a quiet NaN for NaN.

@@ -2,31 +2,47 @@
 
 package simd
 
-import "golang.org/x/sys/cpu"
+import (
+	"slices"
+
+	"golang.org/x/sys/cpu"
+)
 
 // native returns the tiers in assembly that can run here. Package cpu has asked the operating system too, whether it
 // saves the wide registers.
 //
-// On CPUs with AMX, which are Intel's, avx512bf16 comes behind avx512, which widens bfloat16: on such a Xeon a tower took 1.6
-// times as long by VDPBF16PS as in fp32, and widened it takes about as long as in fp32 where that was measured, with AVX2.
+// On CPUs with AMX, which are Intel's, avx512bf16 comes last of those with AVX-512: on such a Xeon a tower took 1.6 times as
+// long by VDPBF16PS as in fp32, and with bfloat16 widened it takes about as long as in fp32 where that was measured, with
+// AVX2.
 func native() []*Tier {
-	var tiers []*Tier
 	x := &cpu.X86
 	if !x.HasAVX2 || !x.HasFMA {
 		return nil
 	}
+	tiers := []*Tier{&avx2}
 	if x.HasAVX512F && x.HasAVX512DQ {
+		tiers = slices.Insert(tiers, 0, &avx512)
 		switch {
-		case !x.HasAVX512BF16:
-			tiers = append(tiers, &avx512)
-		case x.HasAMXBF16:
-			tiers = append(tiers, &avx512, &avx512bf16)
-		default:
-			tiers = append(tiers, &avx512bf16, &avx512)
+		case x.HasAVX512BF16 && x.HasAMXBF16:
+			tiers = slices.Insert(tiers, 1, &avx512bf16)
+			if x.HasAMXTile && requestTiles() {
+				tiers = slices.Insert(tiers, 0, &amx)
+			}
+		case x.HasAVX512BF16:
+			tiers = slices.Insert(tiers, 0, &avx512bf16)
 		}
 	}
-	return append(tiers, &avx2)
+	return tiers
 }
+
+// amx is avx512bf16 but for the product of matrices of bfloat16.
+var amx = func() Tier {
+	t := avx512bf16
+	t.Name = "amx"
+	t.BlockBF16 = block
+	t.PeakBF16 = amxPeakBF16
+	return t
+}()
 
 // avx512bf16 is avx512 but for bfloat16.
 var avx512bf16 = func() Tier {

@@ -16,6 +16,7 @@ var neon = func() Tier {
 	t.TileMixed = [15]mixedFunc{
 		1: neonTileMixed1, 2: neonTileMixed2, 3: neonTileMixed3, 4: neonTileMixed4, 5: neonTileMixed5, 6: neonTileMixed6,
 	}
+	t.BlockBF16 = nil
 	t.Peak, t.PeakBF16 = neonPeak, neonPeak
 	return t
 }()

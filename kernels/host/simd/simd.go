@@ -1,5 +1,5 @@
-// Package simd holds the routines of the CPU backend, one table of them per instruction set: AVX-512 with and without its
-// extension for bfloat16, AVX2 with FMA, NEON, and portable Go. It knows nothing of threads, blocking or tensors; package
+// Package simd holds the routines of the CPU backend, one table of them per instruction set: AVX-512, with its extension for
+// bfloat16, with AMX, or without, AVX2 with FMA, NEON, and portable Go. It knows nothing of threads, blocking or tensors; package
 // host builds those on top.
 //
 // Routines take pointers to first elements and trust their caller: no bounds are checked, so every operand must hold
@@ -14,12 +14,30 @@
 //
 // # bfloat16
 //
-// A bfloat16 is the upper half of a float32, in a uint16. Products of two are exact in fp32, sums are in fp32, and the
-// pairs of k that share a word are added high half first: so VDPBF16PS is specified, and every tier does it in this
+// A bfloat16 is the upper half of a float32, in a uint16. Products of two are exact in fp32, sums are in fp32, and tiles
+// add the pairs of k that share a word high half first: so VDPBF16PS is specified, and every tier does it in this
 // order. VDPBF16PS takes subnormal operands for zeros and flushes subnormal sums, which the other tiers do not: between
 // tiers, and below 2⁻¹²⁶, the bits differ. Rounding to bfloat16 is VCVTNEPS2BF16's in every tier, bit for bit.
 //
-// Source: Intel, Software Developer's Manual, volume 2, VDPBF16PS and VCVTNEPS2BF16.
+// Source: Intel, Software Developer's Manual, volume 2, VDPBF16PS, VCVTNEPS2BF16 and TDPBF16PS.
+//
+// # AMX
+//
+// TDPBF16PS multiplies 16 rows by 16 columns and adds 32 products to each of 256 sums, in 16 cycles: with 1024 floating-point
+// operations a cycle, 16 times as many as two units of AVX-512 have in fp32. BlockBF16 takes k in such pieces, the last one shorter: of each,
+// the products of even k are summed, and those of odd k, both from 0 and in order, and their sum is added to the element,
+// which started from what C held plus the bias. So the instruction is specified, subnormal numbers being zeros as in
+// VDPBF16PS, and so the portable Go does it. Blocks of 32 rows and 32 columns in four tiles of sums take four loads of tiles to
+// four products: a panel, of the same form as that of the other tiles, comes from the second-level cache, as do the rows.
+//
+// A routine gives the tiles their shape when it begins and lets go of them when it ends, so that no other goroutine ever meets
+// them: there is time for that where a call has hundreds of rows. Linux must be asked before a process may use tiles; on other
+// systems there is no such tier.
+//
+// It is tested on an Intel CPU that Bochs emulates, by testdata/amx/run, and has not run on a real one: nothing of its speed is
+// measured, and this is reckoned. While 257 rows are multiplied by a panel with a product every 16 cycles, which at 2.5 GHz
+// takes 9 microseconds, the next panel, 80 KiB at a k of 1280, has to come from memory, at 10 GB/s for each core. Every step
+// therefore prefetches its share of the panel that follows. More rows than that are multiplied from the caches.
 //
 // # NEON
 //
@@ -38,6 +56,7 @@ import (
 	"strings"
 )
 
+//go:generate go -C _asm run . -isa amx -out ../amx_amd64.s -stubs ../amx_amd64.go -pkg simd
 //go:generate go -C _asm run . -isa avx512bf16 -out ../avx512bf16_amd64.s -stubs ../avx512bf16_amd64.go -pkg simd
 //go:generate go -C _asm run . -isa avx512 -out ../avx512_amd64.s -stubs ../avx512_amd64.go -pkg simd
 //go:generate go -C _asm run . -isa avx2 -out ../avx2_amd64.s -stubs ../avx2_amd64.go -pkg simd
@@ -46,7 +65,7 @@ import (
 // A Tier is the routines of one instruction set. Strides and counts are in elements, matrices are row-major, and
 // counts are at least 1 unless said otherwise. Tiers are shared: their fields must not be changed.
 type Tier struct {
-	Name   string // "avx512bf16", "avx512", "avx2", "neon", "generic"
+	Name   string // "amx", "avx512bf16", "avx512", "avx2", "neon", "generic"
 	MR, NR int    // most rows, and the columns, of a GEMM tile
 
 	// Tile[m], for m in 1..MR, is the GEMM tile of m rows:
@@ -65,6 +84,10 @@ type Tier struct {
 
 	// TileBF16 is TileMixed with A in bfloat16; nil where there are no instructions for it.
 	TileBF16 [15]func(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+
+	// BlockBF16 is TileBF16 of any number of rows m, for an even k: by instructions that multiply matrices, and in an order of
+	// its own; nil where there are none.
+	BlockBF16 func(m, k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
 
 	// Narrow rounds a [rows, cols] block to bfloat16, to nearest with ties to even. Subnormal values become zeros of
 	// their sign, NaN a quiet NaN.
@@ -99,7 +122,7 @@ type Tier struct {
 	// returns how many floating-point operations they were: timed, the roof that Tile is measured against.
 	Peak func(n int) (flops int)
 
-	// PeakBF16 is Peak for TileBF16, or for TileMixed where that is nil.
+	// PeakBF16 is Peak for the first that is not nil of BlockBF16, TileBF16 and TileMixed.
 	PeakBF16 func(n int) (flops int)
 }
 

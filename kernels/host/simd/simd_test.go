@@ -111,6 +111,11 @@ func TestAllocations(t *testing.T) {
 		x, y, z := make([]float32, 64*64), make([]float32, 64*64), make([]float32, 64*64)
 		h := make([]uint16, 64*64)
 		for name, f := range map[string]func(){
+			"BlockBF16": func() {
+				if tier.BlockBF16 != nil {
+					tier.BlockBF16(17, 34, &h[0], 34, &h[0], &z[0], 40, &x[0], true)
+				}
+			},
 			"TileMixed": func() { tier.TileMixed[tier.MR](5, &x[0], 7, &h[0], &z[0], 40, &x[0], true) },
 			"Narrow":    func() { tier.Narrow(&h[0], 40, &x[0], 40, 3, 33) },
 			"Widen":     func() { tier.Widen(&x[0], 40, &h[0], 40, 3, 33) },

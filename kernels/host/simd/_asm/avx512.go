@@ -79,3 +79,10 @@ var avx512bf16 = func() isa {
 	}
 	return s
 }()
+
+// amx is AVX-512 with its extension for bfloat16, and tiles in registers of their own.
+var amx = func() isa {
+	s := avx512bf16
+	s.name = "amx"
+	return s
+}()

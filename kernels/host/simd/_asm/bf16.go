@@ -27,14 +27,14 @@ func vcvtneps2bf16(src, dst VecPhysical) {
 
 // evex encodes an instruction EVEX.512.F3.0F38.W0 opcode /r on registers of 512 bits, without mask: Intel's manual,
 // volume 2, section 2.7.1. Bits 3 and 4 of a register's number are stored inverted.
-func evex(opcode byte, reg, vvvv, rm int) [6]byte {
+func evex(opcode byte, reg, vvvv, rm int) []byte {
 	const (
 		map0F38 = 2
 		prefix3 = 2 // F3
 		wide    = 2 // 512 bits
 	)
 	not := func(n, bit int) byte { return byte(^n >> bit & 1) }
-	return [6]byte{
+	return []byte{
 		0x62,
 		not(reg, 3)<<7 | not(rm, 4)<<6 | not(rm, 3)<<5 | not(reg, 4)<<4 | map0F38,
 		byte(^vvvv&15)<<3 | 1<<2 | prefix3,
@@ -44,10 +44,18 @@ func evex(opcode byte, reg, vvvv, rm int) [6]byte {
 	}
 }
 
-// raw emits the bytes of an instruction.
-func raw(b [6]byte) {
-	Instruction(&ir.Instruction{Opcode: "LONG", Operands: []Op{U32(binary.LittleEndian.Uint32(b[:]))}})
-	Instruction(&ir.Instruction{Opcode: "WORD", Operands: []Op{U16(binary.LittleEndian.Uint16(b[4:]))}})
+// raw emits the bytes of an instruction, of which there are 4 to 7.
+func raw(b []byte) {
+	emit := func(opcode string, value Op) { Instruction(&ir.Instruction{Opcode: opcode, Operands: []Op{value}}) }
+	emit("LONG", U32(binary.LittleEndian.Uint32(b)))
+	b = b[4:]
+	if len(b) > 1 {
+		emit("WORD", U16(binary.LittleEndian.Uint16(b)))
+		b = b[2:]
+	}
+	if len(b) > 0 {
+		emit("BYTE", U8(b[0]))
+	}
 }
 
 // number is which register of its kind v is, name its name in Go's assembler.

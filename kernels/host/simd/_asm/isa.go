@@ -29,7 +29,7 @@ type isa struct {
 	words map[uint32]Op // constants that the routine has so far
 }
 
-var isas = map[string]*isa{"avx512bf16": &avx512bf16, "avx512": &avx512, "avx2": &avx2}
+var isas = map[string]*isa{"amx": &amx, "avx512bf16": &avx512bf16, "avx512": &avx512, "avx2": &avx2}
 
 // size is the bytes of a vector, lanes the values in it.
 func (s *isa) size() int  { return int(s.vecs[0].Size()) }

@@ -3,7 +3,7 @@
 //	go generate ./kernels/host/simd
 //
 // There is one file per family of routines; each is written once, in terms of an isa, and comes out for all of them;
-// avx512bf16 has only what it does otherwise than avx512.
+// avx512bf16 has only what it does otherwise than avx512, and amx what it does otherwise than avx512bf16.
 // Instructions carry the names of Intel's manual. Operands are in Go's order: sources first, destination last.
 package main
 
@@ -16,30 +16,34 @@ import (
 )
 
 func main() {
-	name := flag.String("isa", "", "instruction set: avx512bf16, avx512 or avx2")
+	name := flag.String("isa", "", "instruction set: amx, avx512bf16, avx512 or avx2")
 	flag.Parse()
 	s, ok := isas[*name]
 	if !ok {
-		log.Fatalf("no instruction set %q: -isa takes avx512bf16, avx512 or avx2", *name)
+		log.Fatalf("no instruction set %q: -isa takes amx, avx512bf16, avx512 or avx2", *name)
 	}
 	build.ConstraintExpr("amd64,!purego")
-	if s == &avx512bf16 {
+	switch s {
+	case &amx:
+		s.block()
+		s.addRow()
+		s.peakBlock()
+	case &avx512bf16:
 		s.tiles(bf16)
 		s.narrow()
 		s.peak("PeakBF16", 2, vdpbf16ps)
-		build.Generate()
-		return
+	default:
+		s.tiles(fp32)
+		s.tiles(mixed)
+		s.conversions()
+		s.activations()
+		s.layerNorm()
+		s.softmax()
+		s.scale()
+		if s == &avx2 {
+			s.transpose()
+		}
+		s.peak("Peak", 1, func(y, x, dst VecPhysical) { build.VFMADD231PS(y, x, dst) })
 	}
-	s.tiles(fp32)
-	s.tiles(mixed)
-	s.conversions()
-	s.activations()
-	s.layerNorm()
-	s.softmax()
-	s.scale()
-	if s == &avx2 {
-		s.transpose()
-	}
-	s.peak("Peak", 1, func(y, x, dst VecPhysical) { build.VFMADD231PS(y, x, dst) })
 	build.Generate()
 }
