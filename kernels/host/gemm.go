@@ -13,10 +13,18 @@ const (
 	// columns of float32), and the call below 20 microseconds. Sums are cut there for every size, so results do not
 	// depend on it. It is even: pairs of bfloat16 are not cut.
 	maxK = 1280
-	// blockRows and blockCols bound the result of one task. Its rows of x are read once for each panel, from the
-	// second-level cache, and each of its panels once from memory.
-	blockRows = 84
-	blockCols = 128
+)
+
+// A size bounds the result of one task: its rows are a multiple of 3.
+type size struct{ rows, cols int }
+
+var (
+	// tiled is for products in tiles. A task's rows of x are read once for each panel, from the second-level cache, and each
+	// of its panels once from memory.
+	tiled = size{84, 128}
+	// blocked is for those that take any number of rows at a time. They are so fast that panels should be read from memory
+	// once for all rows of an image, of which a model for images of 224 pixels has 257; maxK columns of so many take 720 KiB.
+	blocked = size{288, 256}
 )
 
 // A product is a gemm call: y = activation(alpha·x·wᵀ + bias) + residual. In fp32, alpha is in the packed weights. The
@@ -25,17 +33,26 @@ type product struct {
 	tier           *simd.Tier
 	x, y, residual *operand // residual may be nil
 	w, bias        *operand // w in panels; bias may be nil
-	alpha          float32  // that sums are multiplied by
 	activate       func(x *float32, ld, rows, cols int)
+	scaled         *scaled // what is done with the sums before the residual; nil if they are begun with bias, and activated
 	m, n, k        int
 	rowBlocks      int // tasks along m
 	colBlocks      int // tasks along n
 	panelsPerBlock int
+	tileRows       int // most rows of a tile
 	multiply       func(g *product, rows tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool)
 	widens         bool // x is bfloat16, and multiplied as float32
 	direct         bool // whole panels are summed in y itself
 	widePitch      int  // elements between widened rows of x
 	scratch        func(worker int) (block, wide []float32)
+}
+
+// A scaled is the rest of a product whose sums are multiplied by an alpha that is not 1, and then only get their bias and
+// activation.
+type scaled struct {
+	alpha    float32
+	bias     *operand
+	activate func(x *float32, ld, rows, cols int)
 }
 
 // A tile is some rows of x.
@@ -44,28 +61,35 @@ type tile struct {
 	wide      []float32 // the columns that are being multiplied, if the product widens
 }
 
-// compileGEMM splits the result into blocks of about blockRows x blockCols, columns first, so that few threads read
-// the same weights. Where that leaves threads without work, blocks are narrower, then lower.
+// compileGEMM splits the result into blocks of some size, columns first, so that few threads read the same weights. Where
+// that leaves threads without work, blocks are narrower, then lower.
 func compileGEMM(c *compiler, call *kernels.Call) step {
-	t, alpha := c.backend.tier, call.Scalars[0]
+	t, alpha, most := c.backend.tier, call.Scalars[0], tiled
 	g := &product{
-		tier: t, m: call.Dims[0], n: call.Dims[1], k: call.Dims[2],
+		tier: t, m: call.Dims[0], n: call.Dims[1], k: call.Dims[2], tileRows: t.MR,
 		x: c.operand(call.In[0]), bias: c.weight(call.In[2], plain, 1), residual: c.operand(call.In[3]),
-		y: c.operand(call.Out[0]), alpha: 1,
-		activate: activation(t, call.Attrs.Activation),
+		y: c.operand(call.Out[0]), activate: activation(t, call.Attrs.Activation),
 	}
-	switch {
-	case g.x.kind == tensor.F32:
+	if g.x.kind == tensor.F32 {
 		g.w, g.multiply = c.weight(call.In[1], panels, alpha), (*product).multiplyF32
-	case t.TileBF16[1] != nil:
-		g.w, g.alpha, g.multiply = c.weight(call.In[1], pairs, 1), alpha, (*product).multiplyBF16
-	default:
-		g.w, g.alpha, g.multiply = c.weight(call.In[1], pairs, 1), alpha, (*product).multiplyMixed
-		g.widens = true
+	} else {
+		g.w = c.weight(call.In[1], pairs, 1)
+		switch {
+		case t.BlockBF16 != nil && g.k%2 == 0:
+			g.multiply, g.tileRows, most = (*product).multiplyBlock, blocked.rows, blocked
+		case t.TileBF16[1] != nil:
+			g.multiply = (*product).multiplyBF16
+		default:
+			g.multiply, g.widens = (*product).multiplyMixed, true
+		}
+		if alpha != 1 {
+			g.scaled = &scaled{alpha, g.bias, g.activate}
+			g.bias, g.activate = nil, nil
+		}
 	}
-	g.direct = g.y.kind == tensor.F32 && g.alpha == 1 && (g.residual == nil || g.activate == nil)
+	g.direct = g.y.kind == tensor.F32 && g.scaled == nil && (g.residual == nil || g.activate == nil)
 	all := (g.n + t.NR - 1) / t.NR
-	g.split(c.backend.pool, all)
+	g.split(c.backend.pool, all, most)
 
 	rows := (g.m + g.rowBlocks - 1) / g.rowBlocks
 	block, wide := rows*min(g.panelsPerBlock, all)*t.NR, 0
@@ -82,10 +106,10 @@ func compileGEMM(c *compiler, call *kernels.Call) step {
 }
 
 // split chooses the blocks of a result of so many panels: the largest that balance, else those that balance best.
-func (g *product) split(p *pool, all int) {
+func (g *product) split(p *pool, all int, most size) {
 	best := 0.0
-	for rows := blockRows; rows >= blockRows/3; rows -= blockRows / 3 {
-		for cols := max(1, blockCols/g.tier.NR); cols >= 1; cols /= 2 {
+	for _, rows := range [...]int{most.rows, most.rows / 3 * 2, most.rows / 3} {
+		for cols := max(1, most.cols/g.tier.NR); cols >= 1; cols /= 2 {
 			rowBlocks, colBlocks := (g.m+rows-1)/rows, (all+cols-1)/cols
 			if b := p.balance(rowBlocks * colBlocks); b > best {
 				best, g.rowBlocks, g.colBlocks, g.panelsPerBlock = b, rowBlocks, colBlocks, cols
@@ -135,10 +159,10 @@ func (g *product) run(task, worker int) {
 	}
 }
 
-// sum computes panels [first, last) of some rows in c, and applies the activation if there is no alpha.
+// sum computes panels [first, last) of some rows in c, and applies the activation if it is not for later.
 func (g *product) sum(row0, rows, first, last int, c *float32, ldc int, acc bool, wide []float32) {
 	t := g.tier
-	tiles := (rows + t.MR - 1) / t.MR
+	tiles := (rows + g.tileRows - 1) / g.tileRows
 	for k := 0; k < g.k; k += maxK {
 		n := min(maxK, g.k-k)
 		if g.widens {
@@ -146,7 +170,7 @@ func (g *product) sum(row0, rows, first, last int, c *float32, ldc int, acc bool
 		}
 		for p := first; p < last; p++ {
 			var bias *float32
-			if k == 0 && g.bias != nil && g.alpha == 1 {
+			if k == 0 && g.bias != nil {
 				bias = g.bias.f32(0, p*t.NR)
 			}
 			for i := range tiles {
@@ -157,7 +181,7 @@ func (g *product) sum(row0, rows, first, last int, c *float32, ldc int, acc bool
 				}
 				dst := index(c, lo*ldc+(p-first)*t.NR)
 				g.multiply(g, part, k, n, p, dst, ldc, bias, k > 0 || acc)
-				if g.activate != nil && g.alpha == 1 && k+n == g.k {
+				if g.activate != nil && k+n == g.k {
 					g.activate(dst, ldc, hi-lo, t.NR)
 				}
 			}
@@ -175,6 +199,11 @@ func (g *product) multiplyBF16(x tile, k, n, panel int, c *float32, ldc int, bia
 	g.tier.TileBF16[x.rows](n, g.x.u16(x.row, k), g.x.pitch, w, c, ldc, bias, acc)
 }
 
+func (g *product) multiplyBlock(x tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool) {
+	w := (*uint16)(unsafe.Add(*g.w.base, panelAt(pairs, g.n, g.k, g.tier.NR, panel, k)))
+	g.tier.BlockBF16(x.rows, n, g.x.u16(x.row, k), g.x.pitch, w, c, ldc, bias, acc)
+}
+
 func (g *product) multiplyMixed(x tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool) {
 	w := (*uint16)(unsafe.Add(*g.w.base, panelAt(pairs, g.n, g.k, g.tier.NR, panel, k)))
 	g.tier.TileMixed[x.rows](n, &x.wide[0], g.widePitch, w, c, ldc, bias, acc)
@@ -182,18 +211,18 @@ func (g *product) multiplyMixed(x tile, k, n, panel int, c *float32, ldc int, bi
 
 // finish does what is left to do on sums in scratch memory, which go to columns [col, col+cols) of some rows of y.
 func (g *product) finish(row0, rows, col, cols int, block []float32, ld int) {
-	if g.alpha != 1 {
+	if s := g.scaled; s != nil {
 		for r := range rows {
 			sums := block[r*ld:][:cols]
 			for i := range sums {
-				sums[i] *= g.alpha
+				sums[i] *= s.alpha
 			}
-			if g.bias != nil {
-				accumulate(sums, g.bias.row(0)[col:])
+			if s.bias != nil {
+				accumulate(sums, s.bias.row(0)[col:])
 			}
 		}
-		if g.activate != nil {
-			g.activate(&block[0], ld, rows, cols)
+		if s.activate != nil {
+			s.activate(&block[0], ld, rows, cols)
 		}
 	}
 	if g.residual != nil {
