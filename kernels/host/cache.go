@@ -33,6 +33,10 @@ import (
 // Nothing in a file is trusted. Its size, its header, every byte of its weights and, against the model, the first rows
 // of each weight are checked before it is used; a file that does not hold is written anew. It is written under
 // another name and renamed. While it is in use it must not be truncated.
+//
+// No file is removed. What one was made for cannot be told from its name, and those of another model, instruction set or
+// version may be wanted by another program that shares the folder. Whoever wants their space back may remove any of them at
+// any time: one in use stays in memory as it is mapped, and one that is missed is made again.
 type cache struct {
 	folder, model string
 	log           *slog.Logger
