@@ -13,22 +13,28 @@ import (
 // TestRun builds the kit, without GPU support, and runs all its stages on the emulator, where steps of programs that are
 // not there are recorded as absent; then one on a GPU, where steps fail.
 func TestRun(t *testing.T) {
-	kit, out := filepath.Join(t.TempDir(), "kit"), t.TempDir()
+	kit, out, cpu := filepath.Join(t.TempDir(), "kit"), t.TempDir(), t.TempDir()
 	execute(t, exec.Command("make", "-C", "../..", "gpu-kit", "TAGS=", "KIT="+kit), "MAKEFLAGS=")
 	execute(t, exec.Command(filepath.Join(kit, "run")), "VITH_KIT_DEVICE=emu", "OUT="+out)
+	execute(t, exec.Command(filepath.Join(kit, "run"), "cpu"), "VITH_KIT_DEVICE=emu", "OUT="+cpu)
 
-	tools := []string{"nvidia-smi", "clocks", "memcheck", "racecheck", "ncu", "transformers", "eager", "compile"}
+	tools := []string{"nvidia-smi", "clocks", "memcheck", "racecheck", "ncu", "transformers", "eager", "compile", "PyTorch"}
 	want := map[string][]string{
 		"correct": {"environment", "kernels", "parity", "recovery", "steps"},
 		"speed":   {"environment", "graphs", "load", "profile", "steps", "sweep"},
 		"peers":   {"environment", "steps"},
-	}
-	page, err := os.ReadFile(filepath.Join(out, "report.md"))
-	if err != nil {
-		t.Fatal(err)
+		"cpu":     {"environment", "steps"},
 	}
 	for stage, tables := range want {
-		rows := results(t, filepath.Join(out, stage+".jsonl"))
+		folder := out
+		if stage == "cpu" {
+			folder = cpu
+		}
+		page, err := os.ReadFile(filepath.Join(folder, "report.md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := results(t, filepath.Join(folder, stage+".jsonl"))
 		for _, name := range tables {
 			if len(rows[name]) == 0 || !strings.Contains(string(page), "\n### "+name+"\n") {
 				t.Errorf("stage %s: table %s has %d rows, and the page is\n%s", stage, name, len(rows[name]), page)
@@ -38,7 +44,7 @@ func TestRun(t *testing.T) {
 			step, status := row["step"].(string), row["status"]
 			first, _, _ := strings.Cut(step, " ")
 			if tool := slices.Contains(tools, first); status != "ok" && !(tool && status == "absent") {
-				log, _ := os.ReadFile(filepath.Join(out, stage+".log"))
+				log, _ := os.ReadFile(filepath.Join(folder, stage+".log"))
 				t.Errorf("stage %s, step %s: %v\n%s", stage, step, status, log)
 			}
 		}
