@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"image"
+	"image/color"
 	stdpng "image/png"
 	"io"
 	"math/rand/v2"
@@ -210,6 +211,59 @@ func TestRows(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzRows: the standard library reads the same images, and the same pixels.
+func FuzzRows(f *testing.F) {
+	r := rand.New(rand.NewPCG(7, 7))
+	for colorType, format := range formats {
+		for _, depth := range []byte(format.depths) {
+			for _, interlaced := range []bool{false, true} {
+				d := draw(r, 9, 6, colorType, int(depth), interlaced)
+				f.Add(uint8(d.width), uint8(d.height), colorType, depth, interlaced, d.pixels(r))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, width, height, colorType, depth uint8, interlaced bool, pixels []byte) {
+		d := drawing{width: int(width), height: int(height), colorType: colorType, depth: int(depth), interlaced: interlaced}
+		if colorType == indexed {
+			d.palette = make([]byte, 3<<(depth&15))
+			for i := range d.palette {
+				d.palette[i] = byte(i * 37)
+			}
+		}
+		data := d.encode(compress(pixels))
+		got, err := decode(data, image.Rectangle{})
+		m, stdErr := stdpng.Decode(bytes.NewReader(data))
+		if (err == nil) != (stdErr == nil) {
+			t.Fatalf("%v, the standard library says %v", err, stdErr)
+		}
+		if err != nil {
+			return
+		}
+		var want []byte
+		for i := range d.width * d.height {
+			switch c := m.At(i%d.width, i/d.width).(type) {
+			case color.Gray:
+				want = append(want, c.Y, c.Y, c.Y)
+			case color.Gray16:
+				want = append(want, byte(c.Y>>8), byte(c.Y>>8), byte(c.Y>>8))
+			case color.RGBA:
+				want = append(want, c.R, c.G, c.B)
+			case color.NRGBA:
+				want = append(want, c.R, c.G, c.B)
+			case color.RGBA64:
+				want = append(want, byte(c.R>>8), byte(c.G>>8), byte(c.B>>8))
+			case color.NRGBA64:
+				want = append(want, byte(c.R>>8), byte(c.G>>8), byte(c.B>>8))
+			default:
+				t.Fatalf("a pixel of type %T", c)
+			}
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("pixels %v, want %v", got, want)
+		}
+	})
 }
 
 func TestBadData(t *testing.T) {
