@@ -248,7 +248,7 @@ func (d *Decoder) decode(ctx context.Context, window image.Rectangle, emit func(
 	for rest := d.before; ; {
 		c, ok := firstChunk(rest)
 		if !ok {
-			break // in a file without pixels
+			break
 		}
 		if err := c.check(); err != nil {
 			return err
