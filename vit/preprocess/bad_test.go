@@ -145,11 +145,6 @@ func TestUnknownFormats(t *testing.T) {
 	f("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09", "00 01 02 03 04 05 06 07;")
 }
 
-const (
-	pngSignature = "\x89PNG\r\n\x1a\n"
-	pngEnd       = "\x00\x00\x00\x00IEND\xae\x42\x60\x82"
-)
-
 // pngHeader is a PNG image up to its IHDR chunk.
 func pngHeader(width, height uint32, bitDepth, colorType byte) []byte {
 	body := binary.BigEndian.AppendUint32([]byte("IHDR"), width)

@@ -76,5 +76,6 @@ func (d *bmpDecoder) Rows(ctx context.Context, window image.Rectangle, emit func
 	if err != nil {
 		return err
 	}
-	return emitRows(ctx, m, window, emit)
+	const colors = 256 // the package refuses indices beyond the palette
+	return emitRows(ctx, m, colors, window, emit)
 }

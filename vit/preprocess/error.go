@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"errors"
+	"image/png"
 	"io"
 	"strings"
 
@@ -56,7 +57,7 @@ func imageError(format string, err error) *Error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		code = TruncatedImage
-	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, bmp.ErrUnsupported):
+	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, bmp.ErrUnsupported), errors.As(err, new(png.UnsupportedError)):
 		code = UnsupportedVariant
 	}
 	return &Error{Code: code, Format: format, Err: err}

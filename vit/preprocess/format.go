@@ -8,7 +8,6 @@ import (
 
 	"vith/vit/preprocess/gif"
 	"vith/vit/preprocess/jpeg"
-	"vith/vit/preprocess/png"
 	"vith/vit/preprocess/webp"
 )
 
@@ -21,7 +20,7 @@ type format struct {
 
 var formats = []format{
 	{"JPEG", []string{"\xff\xd8"}, openJPEG},
-	{"PNG", []string{"\x89PNG\r\n\x1a\n"}, openPNG},
+	{"PNG", []string{pngSignature}, openPNG},
 	{"WebP", []string{"RIFF????WEBP"}, openWebP},
 	{"GIF", []string{"GIF87a", "GIF89a"}, openGIF},
 	{"BMP", []string{"BM"}, openBMP},
@@ -39,14 +38,6 @@ func formatOf(data []byte) *format {
 
 func openJPEG(data []byte) (*picture, error) {
 	d, err := jpeg.New(data)
-	if err != nil {
-		return nil, err
-	}
-	return &picture{decoder: d, width: d.Width, height: d.Height, orientation: orientation(d.Exif, d.XMP)}, nil
-}
-
-func openPNG(data []byte) (*picture, error) {
-	d, err := png.New(data)
 	if err != nil {
 		return nil, err
 	}

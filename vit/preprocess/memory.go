@@ -9,9 +9,9 @@ import (
 // Decoded bytes in flight have two budgets for the process, so that small images
 // do not queue behind large ones: images that need up to smallImage bytes share
 // smallImages, the others share largeImages, and one that needs more than all of
-// it is decoded alone. Baseline JPEG and PNG, which are streamed, are small at any
-// size; progressive JPEG, interlaced PNG, GIF, WebP and BMP are held whole while
-// they are decoded, up to 9 bytes a pixel.
+// it is decoded alone. Baseline JPEG, which is streamed, is small at any size;
+// progressive JPEG, PNG, GIF, WebP and BMP are held whole while they are decoded,
+// up to 8 bytes a pixel.
 const (
 	smallImage  = 32 << 20
 	smallImages = 1 << 29

@@ -27,10 +27,10 @@
 // # Parity
 //
 // The reference is Pillow 9.4.0 with libjpeg-turbo 2.1.5 and libwebp 1.2.4; the
-// packages jpeg, png, webp, gif and resample say how each reaches equal bits. BMP
-// comes from golang.org/x/image/bmp. One deviation is deliberate: of 16-bit gray
-// PNG the high byte is taken, while PIL clips values over 255 and shows an almost
-// white image. XMP is looked at in JPEG and WebP
+// packages jpeg, webp, gif and resample say how each reaches equal bits. PNG and
+// BMP come from image/png and golang.org/x/image/bmp. One deviation is
+// deliberate: of 16-bit gray PNG the high byte is taken, while PIL clips values
+// over 255 and shows an almost white image. XMP is looked at in JPEG and WebP
 // too, as newer Pillow does.
 //
 // PIL reads more than this package: BMP with run lengths, 16 bits, colour masks
@@ -43,9 +43,9 @@
 //
 // JPEG is decoded row by row of its blocks, straight into the scaler, and only
 // as far as the crop asks for; beside the encoded bytes it takes some hundred
-// kilobytes, which images hand on to each other. PNG is decoded row by row too,
-// unless it is interlaced. Inner loops have AVX2 versions, package simd, that give
-// the same bits. Progressive JPEG and the other formats are decoded whole.
+// kilobytes, which images hand on to each other. Inner loops have AVX2 versions,
+// package simd, that give the same bits. Progressive JPEG and the other formats
+// are decoded whole.
 //
 // # Bad input
 //
