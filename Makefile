@@ -42,8 +42,8 @@ test-arm64:
 	@test -n "$(QEMU_ARM64)" || { echo "make test-arm64: needs qemu-aarch64: apt-get install qemu-user-static" >&2; exit 1; }
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -timeout 30m -exec "$(QEMU_ARM64)" ./kernels/tensor ./kernels/host/... ./vit/...
 
-# The vector routines on an Intel CPU with AVX-512 and AMX that Bochs emulates: a quarter of an hour. BOCHS is the folder of its
-# sources; the script says what else it needs.
+# The vector routines on an Intel CPU with AVX-512 and AMX that Bochs emulates: ten minutes, and some to build Bochs once.
+# BOCHS is the folder of its sources; the script says what else it needs.
 test-amx:
 	@test -n "$(BOCHS)" || { sed -n '2,/^set/s/^# \{0,1\}//p' kernels/host/simd/testdata/amx/run >&2; exit 1; }
 	BOCHS="$(BOCHS)" kernels/host/simd/testdata/amx/run -test.v
