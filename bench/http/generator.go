@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,6 +157,11 @@ func (r *run) open(ctx context.Context, rate float64) error {
 			open.Add(-1)
 		}
 	}
+	// This goroutine sleeps in the kernel and keeps what runs goroutines on a core meanwhile: there is to be one to spare, lest
+	// a server in this process is short of it.
+	cores := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(cores + 1)
+	defer runtime.GOMAXPROCS(cores)
 	random := rand.New(rand.NewPCG(r.Seed, 2))
 	start := r.from.Add(-r.Warmup)
 	elapsed := 0.0 // of the schedule, in intervals
