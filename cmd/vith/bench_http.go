@@ -100,7 +100,7 @@ func (b *benchHTTPFlags) flags() []cli.Flag {
 		newFlag(&b.accept, "accept", string(http.JSON), "`FORM` of answers: json, base64, raw or npy",
 			oneOf(string(http.JSON), string(http.Base64), string(http.Raw), string(http.NPY))),
 		newSwitch(&b.poisson, "poisson", "requests of a --rate come at random, not evenly"),
-		newFlag(&b.connections, "connections", "4096", "`N` at most for a --rate; what finds them busy waits, and is late", between(1, 1<<16)),
+		newFlag(&b.connections, "connections", "4096", "`N` at most for a --rate; a request that finds all busy is late", between(1, 1<<16)),
 		newFlag(&b.duration, "time", "5s", "`TIME` that is measured of each load", duration),
 		newFlag(&b.warmup, "warmup", "1s", "`TIME` of load before it", zeroOr(duration)),
 		newFlag(&b.format, "format", "text", "`FORMAT` text, json, csv (perf_analyzer's columns) or markdown", oneOf("text", "json", "csv", "markdown")),
