@@ -28,7 +28,8 @@ test: lint
 
 # What runs concurrently, under the race detector.
 test-race:
-	$(GO) test -race ./server/... ./loader/... ./vit/...
+	$(GO) test -race ./server/... ./loader/... ./vit ./vit/tower
+	$(GO) test -race -run 'Concurrent|Context|Cache|MemoryIsReserved' ./vit/preprocess/...
 	$(GO) test -race -skip '^TestKernels$$' ./kernels/host
 
 # The code paths of other machines: without assembly, and on arm64 as far as it compiles.
