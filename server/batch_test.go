@@ -252,7 +252,7 @@ func TestDelayEnds(t *testing.T) {
 
 func TestDroppedBeforeCompute(t *testing.T) {
 	e := &tagEngine{maxBatch: 2, embed: func(context.Context, []byte) error { time.Sleep(10 * ms); return nil }}
-	inBubble(t, e, Config{}, func(b *bench) {
+	inBubble(t, e, Config{MaxQueueDelay: ms}, func(b *bench) {
 		ctx, cancel := context.WithCancel(b.Context())
 		hasty, stop := context.WithTimeout(b.Context(), 5*ms)
 		defer stop()
