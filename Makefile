@@ -76,7 +76,7 @@ $(IMAGES).json: $(wildcard vit/preprocess/testdata/debian/*)
 	$(PYTHON) vit/preprocess/testdata/debian/pillow.py $(IMAGES) > $@.part
 	mv $@.part $@
 
-# Everything above, full-size checkpoints, and minutes of fuzzing.
+# Everything above that needs neither NVIDIA's assembler nor Bochs, full-size checkpoints, and minutes of fuzzing.
 test-full: test test-race test-portable test-arm64 test-cuda test-page $(IMAGES).json
 	$(GO) test -tags full -timeout 30m ./...
 	$(MAKE) fuzz FUZZTIME=60s

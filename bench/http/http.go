@@ -6,7 +6,8 @@
 // A level of load is a rate or a concurrency. A rate is an open loop: requests
 // are due by a schedule, whatever became of those before, as from many users who
 // do not know of each other. Each is sent over a free connection, a new one if
-// there is none, and its latency counts from when it was due. A server that
+// there is none and there may be more, and its latency counts from when it was
+// due; reports have it from when it was sent as well. A server that
 // stalls is thus charged for all that would have come meanwhile, not only for
 // the request that it stalled on: there is no coordinated omission. A
 // concurrency is a closed loop: so many clients each send when they have their

@@ -9,6 +9,8 @@ import (
 	"io"
 
 	"golang.org/x/image/bmp"
+
+	"vith/vit/preprocess/interrupt"
 )
 
 // A bmpDecoder leaves BMP to golang.org/x/image/bmp.
@@ -72,7 +74,7 @@ func (d *bmpDecoder) Rows(ctx context.Context, window image.Rectangle, emit func
 	if need := int64(offset) + stride*int64(d.height); need > int64(len(d.data)) {
 		return fmt.Errorf("bmp: %d bytes, the header announces %d: %w", len(d.data), need, io.ErrUnexpectedEOF)
 	}
-	m, err := bmp.Decode(contextReader{ctx, bytes.NewReader(d.data)})
+	m, err := bmp.Decode(interrupt.Reader(ctx, bytes.NewReader(d.data)))
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"io"
 )
 
 // emitRows emits the window of an image of the standard library, as
@@ -81,18 +80,4 @@ func paletteTable(p color.Palette, colors int) *[256][3]byte {
 		}
 	}
 	return table
-}
-
-// A contextReader fails with ctx.Err() once ctx has ended: it interrupts
-// decoders that know no context.
-type contextReader struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r contextReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.Reader.Read(p)
 }

@@ -12,6 +12,8 @@ import (
 	"image/png"
 	"io"
 	"strings"
+
+	"vith/vit/preprocess/interrupt"
 )
 
 const (
@@ -139,7 +141,7 @@ func (d *pngDecoder) Rows(ctx context.Context, window image.Rectangle, emit func
 	if need := int64(d.width) * int64(d.height) * int64(d.bitsPerPixel) / 8; need > int64(d.compressed)*maxInflation {
 		return fmt.Errorf("png: %d whole bytes of compressed pixels cannot hold %d x %d: %w", d.compressed, d.width, d.height, io.ErrUnexpectedEOF)
 	}
-	m, err := png.Decode(contextReader{ctx, io.MultiReader(bytes.NewReader(d.data), strings.NewReader(pngEnd))})
+	m, err := png.Decode(interrupt.Reader(ctx, io.MultiReader(bytes.NewReader(d.data), strings.NewReader(pngEnd))))
 	if err != nil && d.cut {
 		return fmt.Errorf("png: the data ends before the pixels do: %v: %w", err, io.ErrUnexpectedEOF)
 	}

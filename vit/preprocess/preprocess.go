@@ -35,9 +35,10 @@
 //
 // PIL reads more than this package: BMP with run lengths, 16 bits, colour masks
 // other than the usual, headers of OS/2 or of 52 and 56 bytes, more colours than
-// indices, or anything between header, palette and pixels; and formats that are not listed above. It is laxer about data that
-// ends early or has damage behind the pixels. make test-images holds some 1800
-// images of Debian's packages against it; debian_test.go lists the 50 that differ.
+// indices, or anything between header, palette and pixels; and formats that are
+// not listed above. It is laxer about data that ends early or has damage behind
+// the pixels. make test-images holds some 1800 images of Debian's packages against
+// it; debian_test.go lists the 50 that differ.
 //
 // # Speed
 //

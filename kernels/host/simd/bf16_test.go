@@ -34,16 +34,33 @@ func panel16(dst, b []uint16, k, n int) {
 	}
 }
 
-// A tile16 is one way of a tier to multiply bfloat16. A's rows are lda apart.
-type tile16 struct {
-	name string
-	run  func(m, k int, a []uint16, lda int, b []uint16, c []float32, ldc int, bias *float32, acc bool)
+// A product16 is one way of a tier to multiply bfloat16, and what it is held to.
+type product16 struct {
+	name    string
+	rows    []int
+	lengths []int
+	// run multiplies; A's rows are lda apart.
+	run func(m, k int, a []uint16, lda int, b []uint16, c []float32, ldc int, bias *float32, acc bool)
+	// element is one element as the instructions are specified: a is its row of A, b its column of B with stride n, held what
+	// C had, which counts with acc.
+	element func(a, b []uint16, n int, bias, held float32, acc bool) float32
 }
 
-// tiles16 are all of a tier. Operands that a tile does not take as they are are copied into fences.
-func tiles16(t *testing.T, tier *Tier, most int) []tile16 {
-	wide := newFence(t, tier.MR*(most+5))
-	list := []tile16{{"TileMixed", func(m, k int, a []uint16, lda int, b []uint16, c []float32, ldc int, bias *float32, acc bool) {
+// products16 are all of a tier. Operands that one does not take as they are are copied into fences.
+func products16(t *testing.T, tier *Tier) []product16 {
+	var rows []int
+	for m := range tier.MR {
+		rows = append(rows, m+1)
+	}
+	wide := newFence(t, tier.MR*(slices.Max(tileLengths)+5))
+	tile := func(a, b []uint16, n int, bias, held float32, acc bool) float32 {
+		sum := sum16(a, b, n, bias)
+		if acc {
+			sum += held
+		}
+		return sum
+	}
+	mixed := func(m, k int, a []uint16, lda int, b []uint16, c []float32, ldc int, bias *float32, acc bool) {
 		for _, end := range []bool{false, true} {
 			x := wide.place(len(a), end)
 			for i, v := range a {
@@ -54,11 +71,27 @@ func tiles16(t *testing.T, tier *Tier, most int) []tile16 {
 			}
 			tier.TileMixed[m](k, &x[0], lda, &b[0], &c[0], ldc, bias, acc)
 		}
-	}}}
+	}
+	list := []product16{{"TileMixed", rows, tileLengths, mixed, tile}}
 	if tier.TileBF16[1] != nil {
-		list = append(list, tile16{"TileBF16", func(m, k int, a []uint16, lda int, b []uint16, c []float32, ldc int, bias *float32, acc bool) {
+		run := func(m, k int, a []uint16, lda int, b []uint16, c []float32, ldc int, bias *float32, acc bool) {
 			tier.TileBF16[m](k, &a[0], lda, &b[0], &c[0], ldc, bias, acc)
-		}})
+		}
+		list = append(list, product16{"TileBF16", rows, tileLengths, run, tile})
+	}
+	if tier.BlockBF16 != nil {
+		run := func(m, k int, a []uint16, lda int, b []uint16, c []float32, ldc int, bias *float32, acc bool) {
+			tier.BlockBF16(m, k, &a[0], lda, &b[0], &c[0], ldc, bias, acc)
+		}
+		element := func(a, b []uint16, n int, bias, held float32, acc bool) float32 {
+			if acc {
+				bias += held
+			}
+			return sumBlock(a, b, n, bias)
+		}
+		around := []int{1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 49, 64, 65} // what tiles of it have
+		lengths := []int{2, 4, 30, 32, 34, 62, 64, 66, 80, 128, 258}
+		list = append(list, product16{"BlockBF16", around, lengths, run, element})
 	}
 	return list
 }
@@ -76,15 +109,33 @@ func sum16(a, b []uint16, n int, bias float32) float32 {
 	return s
 }
 
-// TestTile16 holds every tile of bfloat16, with and without bias and acc, at dense and at padded strides, to the bits of
-// the definition.
-func TestTile16(t *testing.T) {
+// sumBlock is one element of a block as TDPBF16PS is specified, start what it starts from: a is its row of A, b its column
+// of B with stride n.
+func sumBlock(a, b []uint16, n int, start float32) float32 {
+	for len(a) > 0 {
+		var sum [2]float32
+		for l, x := range a[:min(32, len(a))] {
+			sum[l%2] += float32(tensor.FromBF16(x) * tensor.FromBF16(b[l*n])) // the product is exact
+		}
+		start += sum[0] + sum[1]
+		if len(a) <= 32 {
+			break
+		}
+		a, b = a[32:], b[32*n:]
+	}
+	return start
+}
+
+// TestProducts16 holds every product of bfloat16, with and without bias and acc, at dense and at padded strides, to the bits
+// of the definition.
+func TestProducts16(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier *Tier) {
-		nr, most := tier.NR, tileLengths[len(tileLengths)-1]
-		fenceA, fenceB := newFence(t, tier.MR*(most+5)), newFence(t, (most+1)/2*nr)
-		fenceC, fenceBias := newFence(t, tier.MR*(nr+5)), newFence(t, nr)
-		held := make([]float32, tier.MR*(nr+5))
-		for _, tile := range tiles16(t, tier, most) {
+		nr := tier.NR
+		for _, product := range products16(t, tier) {
+			rows, most := slices.Max(product.rows), slices.Max(product.lengths)
+			fenceA, fenceB := newFence(t, rows*(most+5)), newFence(t, (most+1)/2*nr)
+			fenceC, fenceBias := newFence(t, rows*(nr+5)), newFence(t, nr)
+			held := make([]float32, rows*(nr+5))
 			check := func(m, k, pad int, biased, acc, end bool) {
 				lda, ldc := k+pad, nr+pad
 				a, packed := fenceA.place16((m-1)*lda+k, end), fenceB.place16((k+k&1)*nr, end)
@@ -109,107 +160,24 @@ func TestTile16(t *testing.T) {
 					clear(bias)
 					p = nil
 				}
-				tile.run(m, k, a, lda, packed, c, ldc, p, acc)
+				product.run(m, k, a, lda, packed, c, ldc, p, acc)
 				for i, got := range c {
 					r, j := i/ldc, i%ldc
 					want := nan
 					if j < nr {
-						want = sum16(a[r*lda:][:k], b[j:], nr, bias[j])
-						if acc {
-							want += held[i]
-						}
+						want = product.element(a[r*lda:][:k], b[j:], nr, bias[j], held[i], acc)
 					}
 					if !same(got, want) {
 						t.Fatalf("%s m=%d k=%d lda=%d ldc=%d bias=%t acc=%t: C[%d,%d] = %g, want %g",
-							tile.name, m, k, lda, ldc, biased, acc, r, j, got, want)
+							product.name, m, k, lda, ldc, biased, acc, r, j, got, want)
 					}
 				}
 			}
-			for m := 1; m <= tier.MR; m++ {
-				for _, k := range tileLengths {
+			for _, m := range product.rows {
+				for _, k := range product.lengths {
 					for mode := range 16 {
 						check(m, k, mode&1*5, mode&2 != 0, mode&4 != 0, mode&8 != 0)
 					}
-				}
-			}
-		}
-	})
-}
-
-// sumBlock is one element of a block as TDPBF16PS is specified, start what it starts from: a is its row of A, b its column
-// of B with stride n.
-func sumBlock(a, b []uint16, n int, start float32) float32 {
-	for len(a) > 0 {
-		var sum [2]float32
-		for l, x := range a[:min(32, len(a))] {
-			sum[l%2] += float32(tensor.FromBF16(x) * tensor.FromBF16(b[l*n])) // the product is exact
-		}
-		start += sum[0] + sum[1]
-		if len(a) <= 32 {
-			break
-		}
-		a, b = a[32:], b[32*n:]
-	}
-	return start
-}
-
-// TestBlock16 holds blocks of rows, around what a tile of them has, with and without bias and acc, at dense and at padded
-// strides, to the bits of the definition.
-func TestBlock16(t *testing.T) {
-	rows := []int{1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 49, 64, 65}
-	lengths := []int{2, 4, 30, 32, 34, 62, 64, 66, 80, 128, 258}
-	eachTier(t, func(t *testing.T, tier *Tier) {
-		if tier.BlockBF16 == nil {
-			return
-		}
-		nr, most, mostRows := tier.NR, slices.Max(lengths), slices.Max(rows)
-		fenceA, fenceB := newFence(t, mostRows*(most+6)), newFence(t, most/2*nr)
-		fenceC, fenceBias := newFence(t, mostRows*(nr+5)), newFence(t, nr)
-		held := make([]float32, mostRows*(nr+5))
-		check := func(m, k, pad int, biased, acc, end bool) {
-			lda, ldc := k+pad, nr+pad
-			a, packed := fenceA.place16((m-1)*lda+k, end), fenceB.place16(k*nr, end)
-			c, bias := fenceC.place((m-1)*ldc+nr, end), fenceBias.place(nr, end)
-			for i := range a {
-				a[i] = 0x7fc0 // NaN
-			}
-			mark(c)
-			for r := range m {
-				fill16(a[r*lda:][:k])
-				if acc {
-					fill(c[r*ldc:][:nr], 0)
-				}
-			}
-			b := make([]uint16, k*nr)
-			fill16(b)
-			panel16(packed, b, k, nr)
-			fill(bias, 0)
-			copy(held, c)
-			p := &bias[0]
-			if !biased {
-				clear(bias)
-				p = nil
-			}
-			tier.BlockBF16(m, k, &a[0], lda, &packed[0], &c[0], ldc, p, acc)
-			for i, got := range c {
-				r, j := i/ldc, i%ldc
-				want := nan
-				if j < nr {
-					start := bias[j]
-					if acc {
-						start += held[i]
-					}
-					want = sumBlock(a[r*lda:][:k], b[j:], nr, start)
-				}
-				if !same(got, want) {
-					t.Fatalf("m=%d k=%d lda=%d ldc=%d bias=%t acc=%t: C[%d,%d] = %g, want %g", m, k, lda, ldc, biased, acc, r, j, got, want)
-				}
-			}
-		}
-		for _, m := range rows {
-			for _, k := range lengths {
-				for mode := range 16 {
-					check(m, k, mode&1*5, mode&2 != 0, mode&4 != 0, mode&8 != 0)
 				}
 			}
 		}

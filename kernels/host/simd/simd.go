@@ -23,11 +23,11 @@
 //
 // # AMX
 //
-// TDPBF16PS multiplies 16 rows by 16 columns and adds 32 products to each of 256 sums, in 16 cycles: with 1024 floating-point
-// operations a cycle, 16 times as many as two units of AVX-512 have in fp32. BlockBF16 takes k in such pieces, the last one shorter: of each,
-// the products of even k are summed, and those of odd k, both from 0 and in order, and their sum is added to the element,
-// which started from what C held plus the bias. So the instruction is specified, subnormal numbers being zeros as in
-// VDPBF16PS, and so the portable Go does it. Blocks of 32 rows and 32 columns in four tiles of sums take four loads of tiles to
+// TDPBF16PS multiplies 16 rows by 16 columns and adds 32 products to each of 256 sums, in 16 cycles: 1024 floating-point
+// operations a cycle are 16 times as many as two units of AVX-512 have in fp32. BlockBF16 takes k in such pieces, the last
+// one shorter: of each, the products of even k are summed, and those of odd k, both from 0 and in order, and their sum is
+// added to the element, which started from what C held plus the bias. So the instruction is specified, subnormal numbers
+// being zeros as in VDPBF16PS, and so the portable Go does it. Blocks of 32 rows and 32 columns in four tiles of sums take four loads of tiles to
 // four products: a panel, of the same form as that of the other tiles, comes from the second-level cache, as do the rows.
 //
 // A routine gives the tiles their shape when it begins and lets go of them when it ends, so that no other goroutine ever meets

@@ -25,6 +25,8 @@ import (
 
 	"golang.org/x/image/vp8"
 	"golang.org/x/image/vp8l"
+
+	"vith/vit/preprocess/interrupt"
 )
 
 // A Decoder decodes one image. It is not safe for concurrent use.
@@ -220,7 +222,7 @@ func (d *Decoder) Rows(ctx context.Context, window image.Rectangle, emit func(ro
 // decode decodes the first frame and returns what writes a row of its pixels.
 func (d *Decoder) decode(ctx context.Context) (row func(dst []byte, y int), err error) {
 	if d.lossless {
-		m, err := vp8l.Decode(contextReader{ctx, bytes.NewReader(d.bitstream)})
+		m, err := vp8l.Decode(interrupt.Reader(ctx, bytes.NewReader(d.bitstream)))
 		if err != nil {
 			return nil, err
 		}
@@ -236,20 +238,6 @@ func (d *Decoder) decode(ctx context.Context) (row func(dst []byte, y int), err 
 		return nil, err
 	}
 	return yCbCrRow(m), nil
-}
-
-// A contextReader fails with ctx.Err() once ctx has ended. It has no method to
-// read a byte, so that package vp8l puts a buffer in front of it.
-type contextReader struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r contextReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.Reader.Read(p)
 }
 
 // nrgbaRow writes the colours of a lossless frame.
