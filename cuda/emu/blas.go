@@ -214,7 +214,7 @@ func (p *product) panels(done func(panel int, tile []float32, row, rows int), x,
 					for r := part.row0; r < part.row1; r += t.MR {
 						rows, k := min(t.MR, part.row1-r), 0
 						for _, cut := range part.cuts {
-							t.Tile[rows](cut-k, &x[r*p.K+k], p.K, &b[k*t.NR], &tile[0], t.NR, nil, k > 0)
+							t.Tile[rows](cut-k, &x[r*p.K+k], p.K, &b[k*t.NR], &tile[0], t.NR, nil, k > 0, 0, 0)
 							k = cut
 						}
 						done(panel, tile, r, rows)

@@ -129,7 +129,7 @@ func (h *heads) pack(keys, values, wide []float32, row, col int) {
 // dot computes one tile c[m, NR] = a[m, k]·b[k, NR], for any k.
 func dot(t *simd.Tier, m, k int, a *float32, lda int, b, c *float32, ldc int) {
 	for i := 0; i < k; i += maxK {
-		t.Tile[m](min(maxK, k-i), index(a, i), lda, index(b, i*t.NR), c, ldc, nil, i > 0)
+		t.Tile[m](min(maxK, k-i), index(a, i), lda, index(b, i*t.NR), c, ldc, nil, i > 0, 0, 0)
 	}
 }
 

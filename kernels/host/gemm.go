@@ -21,7 +21,9 @@ type size struct{ rows, cols int }
 var (
 	// tiled is for products in tiles. A task's rows of x are read once for each panel, from the second-level cache, and each
 	// of its panels once from memory.
-	tiled = size{84, 128}
+	tiled = size{132, 128}
+	// widened is for those whose rows of bfloat16 take twice their size in the cache.
+	widened = size{84, 128}
 	// blocked is for those that take any number of rows at a time. They are so fast that panels should be read from memory
 	// once for all rows of an image, of which a model for images of 224 pixels has 257; maxK columns of so many take 720 KiB.
 	blocked = size{288, 256}
@@ -33,6 +35,7 @@ type product struct {
 	tier           *simd.Tier
 	x, y, residual *operand // residual may be nil
 	w, bias        *operand // w in panels; bias may be nil
+	layout         layout   // of w
 	activate       func(x *float32, ld, rows, cols int)
 	scaled         *scaled // what is done with the sums before the residual; nil if they are begun with bias, and activated
 	m, n, k        int
@@ -57,8 +60,9 @@ type scaled struct {
 
 // A tile is some rows of x.
 type tile struct {
-	row, rows int
-	wide      []float32 // the columns that are being multiplied, if the product widens
+	row, rows   int
+	wide        []float32 // the columns that are being multiplied, if the product widens
+	next, share int       // what to prefetch meanwhile, as simd.Tier's tiles take it
 }
 
 // compileGEMM splits the result into blocks of some size, columns first, so that few threads read the same weights. Where
@@ -71,16 +75,16 @@ func compileGEMM(c *compiler, call *kernels.Call) step {
 		y: c.operand(call.Out[0]), activate: activation(t, call.Attrs.Activation),
 	}
 	if g.x.kind == tensor.F32 {
-		g.w, g.multiply = c.weight(call.In[1], panels, alpha), (*product).multiplyF32
+		g.layout, g.w, g.multiply = panels, c.weight(call.In[1], panels, alpha), (*product).multiplyF32
 	} else {
-		g.w = c.weight(call.In[1], pairs, 1)
+		g.layout, g.w = pairs, c.weight(call.In[1], pairs, 1)
 		switch {
 		case t.BlockBF16 != nil && g.k%2 == 0:
 			g.multiply, g.tileRows, most = (*product).multiplyBlock, blocked.rows, blocked
 		case t.TileBF16[1] != nil:
 			g.multiply = (*product).multiplyBF16
 		default:
-			g.multiply, g.widens = (*product).multiplyMixed, true
+			g.multiply, g.widens, most = (*product).multiplyMixed, true, widened
 		}
 		if alpha != 1 {
 			g.scaled = &scaled{alpha, g.bias, g.activate}
@@ -163,8 +167,12 @@ func (g *product) run(task, worker int) {
 func (g *product) sum(row0, rows, first, last int, c *float32, ldc int, acc bool, wide []float32) {
 	t := g.tier
 	tiles := (rows + g.tileRows - 1) / g.tileRows
+	// The panel that follows is fetched from memory evenly, a part of it in every tile.
+	line := 4 * t.NR
+	share := (line + tiles - 1) / tiles
 	for k := 0; k < g.k; k += maxK {
 		n := min(maxK, g.k-k)
+		lines := g.layout.lines(n)
 		if g.widens {
 			t.Widen(&wide[0], g.widePitch, g.x.u16(row0, k), g.x.pitch, rows, n)
 		}
@@ -175,7 +183,7 @@ func (g *product) sum(row0, rows, first, last int, c *float32, ldc int, acc bool
 			}
 			for i := range tiles {
 				lo, hi := span(rows, tiles, i)
-				part := tile{row: row0 + lo, rows: hi - lo}
+				part := tile{row: row0 + lo, rows: hi - lo, next: lines * (line + i*share), share: share}
 				if g.widens {
 					part.wide = wide[lo*g.widePitch:]
 				}
@@ -191,12 +199,12 @@ func (g *product) sum(row0, rows, first, last int, c *float32, ldc int, acc bool
 
 func (g *product) multiplyF32(x tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool) {
 	w := (*float32)(unsafe.Add(*g.w.base, panelAt(panels, g.n, g.k, g.tier.NR, panel, k)))
-	g.tier.Tile[x.rows](n, g.x.f32(x.row, k), g.x.pitch, w, c, ldc, bias, acc)
+	g.tier.Tile[x.rows](n, g.x.f32(x.row, k), g.x.pitch, w, c, ldc, bias, acc, x.next, x.share)
 }
 
 func (g *product) multiplyBF16(x tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool) {
 	w := (*uint16)(unsafe.Add(*g.w.base, panelAt(pairs, g.n, g.k, g.tier.NR, panel, k)))
-	g.tier.TileBF16[x.rows](n, g.x.u16(x.row, k), g.x.pitch, w, c, ldc, bias, acc)
+	g.tier.TileBF16[x.rows](n, g.x.u16(x.row, k), g.x.pitch, w, c, ldc, bias, acc, x.next, x.share)
 }
 
 func (g *product) multiplyBlock(x tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool) {
@@ -206,7 +214,7 @@ func (g *product) multiplyBlock(x tile, k, n, panel int, c *float32, ldc int, bi
 
 func (g *product) multiplyMixed(x tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool) {
 	w := (*uint16)(unsafe.Add(*g.w.base, panelAt(pairs, g.n, g.k, g.tier.NR, panel, k)))
-	g.tier.TileMixed[x.rows](n, &x.wide[0], g.widePitch, w, c, ldc, bias, acc)
+	g.tier.TileMixed[x.rows](n, &x.wide[0], g.widePitch, w, c, ldc, bias, acc, x.next, x.share)
 }
 
 // finish does what is left to do on sums in scratch memory, which go to columns [col, col+cols) of some rows of y.

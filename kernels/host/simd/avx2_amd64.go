@@ -5,40 +5,40 @@
 package simd
 
 //go:noescape
-func avx2Tile1(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx2Tile1(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx2Tile2(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx2Tile2(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx2Tile3(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx2Tile3(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx2Tile4(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx2Tile4(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx2Tile5(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx2Tile5(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx2Tile6(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx2Tile6(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx2TileMixed1(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx2TileMixed1(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx2TileMixed2(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx2TileMixed2(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx2TileMixed3(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx2TileMixed3(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx2TileMixed4(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx2TileMixed4(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx2TileMixed5(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx2TileMixed5(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx2TileMixed6(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx2TileMixed6(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
 func avx2Widen(dst *float32, ldd int, src *uint16, lds int, rows int, cols int)

@@ -5,88 +5,88 @@
 package simd
 
 //go:noescape
-func avx512Tile1(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile1(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512Tile2(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile2(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512Tile3(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile3(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512Tile4(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile4(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512Tile5(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile5(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512Tile6(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile6(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512Tile7(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile7(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512Tile8(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile8(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512Tile9(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile9(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512Tile10(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile10(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512Tile11(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile11(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512Tile12(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile12(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512Tile13(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile13(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512Tile14(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func avx512Tile14(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed1(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed1(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed2(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed2(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed3(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed3(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed4(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed4(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed5(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed5(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed6(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed6(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed7(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed7(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed8(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed8(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed9(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed9(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed10(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed10(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed11(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed11(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed12(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed12(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed13(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed13(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512TileMixed14(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512TileMixed14(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
 func avx512Widen(dst *float32, ldd int, src *uint16, lds int, rows int, cols int)

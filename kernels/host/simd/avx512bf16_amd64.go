@@ -5,46 +5,46 @@
 package simd
 
 //go:noescape
-func avx512bf16TileBF161(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF161(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512bf16TileBF162(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF162(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512bf16TileBF163(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF163(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512bf16TileBF164(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF164(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512bf16TileBF165(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF165(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512bf16TileBF166(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF166(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512bf16TileBF167(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF167(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512bf16TileBF168(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF168(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512bf16TileBF169(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF169(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512bf16TileBF1610(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF1610(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512bf16TileBF1611(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF1611(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512bf16TileBF1612(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF1612(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512bf16TileBF1613(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF1613(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
-func avx512bf16TileBF1614(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func avx512bf16TileBF1614(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 
 //go:noescape
 func avx512bf16Narrow(dst *uint16, ldd int, src *float32, lds int, rows int, cols int)

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func avx512bf16TileBF161(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF161(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF161(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF161(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -26,11 +26,16 @@ zero:
 	VXORPS Z1, Z1, Z1
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z2
@@ -44,8 +49,6 @@ loop:
 	// VDPBF16PS Z3, Z4, Z1
 	LONG         $0x485ef262
 	WORD         $0xcb52
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z2
 	VMOVUPS      192(DI), Z3
 	VBROADCASTSS 4(SI), Z4
@@ -57,8 +60,8 @@ loop:
 	// VDPBF16PS Z3, Z4, Z1
 	LONG       $0x485ef262
 	WORD       $0xcb52
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	SUBQ       $0x00000002, CX
@@ -80,8 +83,8 @@ single:
 	// VDPBF16PS Z3, Z4, Z1
 	LONG       $0x485ef262
 	WORD       $0xcb52
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	DECQ       CX
@@ -120,9 +123,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512bf16TileBF162(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF162(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF162(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF162(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -146,11 +149,16 @@ zero:
 	VXORPS Z3, Z3, Z3
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z4
@@ -173,8 +181,6 @@ loop:
 	// VDPBF16PS Z5, Z7, Z3
 	LONG         $0x4846f262
 	WORD         $0xdd52
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z4
 	VMOVUPS      192(DI), Z5
 	VBROADCASTSS 4(SI), Z6
@@ -195,8 +201,8 @@ loop:
 	// VDPBF16PS Z5, Z7, Z3
 	LONG       $0x4846f262
 	WORD       $0xdd52
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	SUBQ       $0x00000002, CX
@@ -227,8 +233,8 @@ single:
 	// VDPBF16PS Z5, Z7, Z3
 	LONG       $0x4846f262
 	WORD       $0xdd52
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	DECQ       CX
@@ -283,9 +289,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512bf16TileBF163(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF163(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF163(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF163(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -313,11 +319,16 @@ zero:
 	VXORPS Z5, Z5, Z5
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z6
@@ -349,8 +360,6 @@ loop:
 	// VDPBF16PS Z7, Z8, Z5
 	LONG         $0x483ef262
 	WORD         $0xef52
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z6
 	VMOVUPS      192(DI), Z7
 	VBROADCASTSS 4(SI), Z8
@@ -380,8 +389,8 @@ loop:
 	// VDPBF16PS Z7, Z8, Z5
 	LONG       $0x483ef262
 	WORD       $0xef52
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	SUBQ       $0x00000002, CX
@@ -421,8 +430,8 @@ single:
 	// VDPBF16PS Z7, Z8, Z5
 	LONG       $0x483ef262
 	WORD       $0xef52
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	DECQ       CX
@@ -493,9 +502,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512bf16TileBF164(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF164(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF164(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF164(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -528,11 +537,16 @@ zero:
 	VXORPS Z7, Z7, Z7
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z8
@@ -573,8 +587,6 @@ loop:
 	// VDPBF16PS Z9, Z11, Z7
 	LONG         $0x4826d262
 	WORD         $0xf952
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z8
 	VMOVUPS      192(DI), Z9
 	VBROADCASTSS 4(SI), Z10
@@ -613,8 +625,8 @@ loop:
 	// VDPBF16PS Z9, Z11, Z7
 	LONG       $0x4826d262
 	WORD       $0xf952
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	SUBQ       $0x00000002, CX
@@ -663,8 +675,8 @@ single:
 	// VDPBF16PS Z9, Z11, Z7
 	LONG       $0x4826d262
 	WORD       $0xf952
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	DECQ       CX
@@ -751,9 +763,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512bf16TileBF165(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF165(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF165(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF165(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -791,11 +803,16 @@ zero:
 	VXORPS Z9, Z9, Z9
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z10
@@ -845,8 +862,6 @@ loop:
 	// VDPBF16PS Z11, Z12, Z9
 	LONG         $0x481e5262
 	WORD         $0xcb52
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z10
 	VMOVUPS      192(DI), Z11
 	VBROADCASTSS 4(SI), Z12
@@ -894,8 +909,8 @@ loop:
 	// VDPBF16PS Z11, Z12, Z9
 	LONG       $0x481e5262
 	WORD       $0xcb52
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	ADDQ       $0x00000008, R10
@@ -954,8 +969,8 @@ single:
 	// VDPBF16PS Z11, Z12, Z9
 	LONG       $0x481e5262
 	WORD       $0xcb52
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	ADDQ       $0x00000004, R10
@@ -1059,9 +1074,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512bf16TileBF166(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF166(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF166(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF166(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -1103,11 +1118,16 @@ zero:
 	VXORPS Z11, Z11, Z11
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z12
@@ -1166,8 +1186,6 @@ loop:
 	// VDPBF16PS Z13, Z15, Z11
 	LONG         $0x48065262
 	WORD         $0xdd52
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z12
 	VMOVUPS      192(DI), Z13
 	VBROADCASTSS 4(SI), Z14
@@ -1224,8 +1242,8 @@ loop:
 	// VDPBF16PS Z13, Z15, Z11
 	LONG       $0x48065262
 	WORD       $0xdd52
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	ADDQ       $0x00000008, R10
@@ -1293,8 +1311,8 @@ single:
 	// VDPBF16PS Z13, Z15, Z11
 	LONG       $0x48065262
 	WORD       $0xdd52
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	ADDQ       $0x00000004, R10
@@ -1414,9 +1432,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512bf16TileBF167(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF167(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF167(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF167(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -1462,11 +1480,16 @@ zero:
 	VXORPS Z13, Z13, Z13
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z14
@@ -1534,8 +1557,6 @@ loop:
 	// VDPBF16PS Z15, Z16, Z13
 	LONG         $0x407e5262
 	WORD         $0xef52
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z14
 	VMOVUPS      192(DI), Z15
 	VBROADCASTSS 4(SI), Z16
@@ -1601,8 +1622,8 @@ loop:
 	// VDPBF16PS Z15, Z16, Z13
 	LONG       $0x407e5262
 	WORD       $0xef52
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	ADDQ       $0x00000008, R10
@@ -1679,8 +1700,8 @@ single:
 	// VDPBF16PS Z15, Z16, Z13
 	LONG       $0x407e5262
 	WORD       $0xef52
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	ADDQ       $0x00000004, R10
@@ -1816,9 +1837,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512bf16TileBF168(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF168(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF168(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF168(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -1868,11 +1889,16 @@ zero:
 	VXORPS Z15, Z15, Z15
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z16
@@ -1949,8 +1975,6 @@ loop:
 	// VDPBF16PS Z17, Z19, Z15
 	LONG         $0x40663262
 	WORD         $0xf952
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z16
 	VMOVUPS      192(DI), Z17
 	VBROADCASTSS 4(SI), Z18
@@ -2025,8 +2049,8 @@ loop:
 	// VDPBF16PS Z17, Z19, Z15
 	LONG       $0x40663262
 	WORD       $0xf952
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	ADDQ       $0x00000008, R10
@@ -2112,8 +2136,8 @@ single:
 	// VDPBF16PS Z17, Z19, Z15
 	LONG       $0x40663262
 	WORD       $0xf952
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	ADDQ       $0x00000004, R10
@@ -2265,9 +2289,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512bf16TileBF169(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF169(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF169(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF169(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -2322,11 +2346,16 @@ zero:
 	VXORPS Z17, Z17, Z17
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z18
@@ -2412,8 +2441,6 @@ loop:
 	// VDPBF16PS Z19, Z20, Z17
 	LONG         $0x405ea262
 	WORD         $0xcb52
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z18
 	VMOVUPS      192(DI), Z19
 	VBROADCASTSS 4(SI), Z20
@@ -2497,8 +2524,8 @@ loop:
 	// VDPBF16PS Z19, Z20, Z17
 	LONG       $0x405ea262
 	WORD       $0xcb52
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	ADDQ       $0x00000008, R10
@@ -2594,8 +2621,8 @@ single:
 	// VDPBF16PS Z19, Z20, Z17
 	LONG       $0x405ea262
 	WORD       $0xcb52
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	ADDQ       $0x00000004, R10
@@ -2764,9 +2791,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512bf16TileBF1610(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF1610(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF1610(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF1610(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -2825,11 +2852,16 @@ zero:
 	VXORPS Z19, Z19, Z19
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z20
@@ -2924,8 +2956,6 @@ loop:
 	// VDPBF16PS Z21, Z23, Z19
 	LONG         $0x4046a262
 	WORD         $0xdd52
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z20
 	VMOVUPS      192(DI), Z21
 	VBROADCASTSS 4(SI), Z22
@@ -3018,8 +3048,8 @@ loop:
 	// VDPBF16PS Z21, Z23, Z19
 	LONG       $0x4046a262
 	WORD       $0xdd52
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	ADDQ       $0x00000008, R10
@@ -3124,8 +3154,8 @@ single:
 	// VDPBF16PS Z21, Z23, Z19
 	LONG       $0x4046a262
 	WORD       $0xdd52
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	ADDQ       $0x00000004, R10
@@ -3310,9 +3340,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512bf16TileBF1611(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF1611(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF1611(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF1611(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -3375,11 +3405,16 @@ zero:
 	VXORPS Z21, Z21, Z21
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z22
@@ -3483,8 +3518,6 @@ loop:
 	// VDPBF16PS Z23, Z24, Z21
 	LONG         $0x403ea262
 	WORD         $0xef52
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z22
 	VMOVUPS      192(DI), Z23
 	VBROADCASTSS 4(SI), Z24
@@ -3586,8 +3619,8 @@ loop:
 	// VDPBF16PS Z23, Z24, Z21
 	LONG       $0x403ea262
 	WORD       $0xef52
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	ADDQ       $0x00000008, R10
@@ -3701,8 +3734,8 @@ single:
 	// VDPBF16PS Z23, Z24, Z21
 	LONG       $0x403ea262
 	WORD       $0xef52
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	ADDQ       $0x00000004, R10
@@ -3903,9 +3936,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512bf16TileBF1612(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF1612(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF1612(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF1612(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -3972,11 +4005,16 @@ zero:
 	VXORPS Z23, Z23, Z23
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z24
@@ -4089,8 +4127,6 @@ loop:
 	// VDPBF16PS Z25, Z27, Z23
 	LONG         $0x40268262
 	WORD         $0xf952
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z24
 	VMOVUPS      192(DI), Z25
 	VBROADCASTSS 4(SI), Z26
@@ -4201,8 +4237,8 @@ loop:
 	// VDPBF16PS Z25, Z27, Z23
 	LONG       $0x40268262
 	WORD       $0xf952
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	ADDQ       $0x00000008, R10
@@ -4325,8 +4361,8 @@ single:
 	// VDPBF16PS Z25, Z27, Z23
 	LONG       $0x40268262
 	WORD       $0xf952
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	ADDQ       $0x00000004, R10
@@ -4543,9 +4579,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512bf16TileBF1613(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF1613(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF1613(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF1613(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -4617,11 +4653,16 @@ zero:
 	VXORPS Z25, Z25, Z25
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z26
@@ -4743,8 +4784,6 @@ loop:
 	// VDPBF16PS Z27, Z28, Z25
 	LONG         $0x401e0262
 	WORD         $0xcb52
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z26
 	VMOVUPS      192(DI), Z27
 	VBROADCASTSS 4(SI), Z28
@@ -4864,8 +4903,8 @@ loop:
 	// VDPBF16PS Z27, Z28, Z25
 	LONG       $0x401e0262
 	WORD       $0xcb52
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	ADDQ       $0x00000008, R10
@@ -4998,8 +5037,8 @@ single:
 	// VDPBF16PS Z27, Z28, Z25
 	LONG       $0x401e0262
 	WORD       $0xcb52
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	ADDQ       $0x00000004, R10
@@ -5233,9 +5272,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512bf16TileBF1614(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+// func avx512bf16TileBF1614(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next int, share int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·avx512bf16TileBF1614(SB), NOSPLIT, $0-57
+TEXT ·avx512bf16TileBF1614(SB), NOSPLIT, $0-80
 	MOVQ k+0(FP), CX
 	MOVQ b+24(FP), DI
 	MOVQ lda+16(FP), R8
@@ -5311,11 +5350,16 @@ zero:
 	VXORPS Z27, Z27, Z27
 
 start:
-	MOVQ CX, BX
-	ANDQ $0x01, BX
-	SHRQ $0x01, CX
-	SUBQ $0x00000002, CX
-	JLT  rest
+	// A round prefetches one line.
+	MOVQ   next+64(FP), R13
+	MOVQ   share+72(FP), R15
+	ADDQ   DI, R13
+	IMUL3Q $0x00000002, R15, R15
+	MOVQ   CX, BX
+	ANDQ   $0x01, BX
+	SHRQ   $0x01, CX
+	SUBQ   $0x00000002, CX
+	JLT    rest
 
 loop:
 	VMOVUPS      (DI), Z28
@@ -5446,8 +5490,6 @@ loop:
 	// VDPBF16PS Z29, Z31, Z27
 	LONG         $0x40060262
 	WORD         $0xdd52
-	PREFETCHT0   16384(DI)
-	PREFETCHT0   16448(DI)
 	VMOVUPS      128(DI), Z28
 	VMOVUPS      192(DI), Z29
 	VBROADCASTSS 4(SI), Z30
@@ -5576,8 +5618,8 @@ loop:
 	// VDPBF16PS Z29, Z31, Z27
 	LONG       $0x40060262
 	WORD       $0xdd52
-	PREFETCHT0 16512(DI)
-	PREFETCHT0 16576(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000100, DI
 	ADDQ       $0x00000008, SI
 	ADDQ       $0x00000008, R10
@@ -5719,8 +5761,8 @@ single:
 	// VDPBF16PS Z29, Z31, Z27
 	LONG       $0x40060262
 	WORD       $0xdd52
-	PREFETCHT0 16384(DI)
-	PREFETCHT0 16448(DI)
+	PREFETCHT1 (R13)
+	ADDQ       R15, R13
 	ADDQ       $0x00000080, DI
 	ADDQ       $0x00000004, SI
 	ADDQ       $0x00000004, R10

@@ -28,7 +28,7 @@ func BenchmarkTile(b *testing.B) {
 					fill(y, 0)
 					roof, flops := peak(tier.Peak), 0
 					for b.Loop() {
-						tier.Tile[m](k, &x[0], lda, &y[0], &c[0], tier.NR, nil, false)
+						tier.Tile[m](k, &x[0], lda, &y[0], &c[0], tier.NR, nil, false, 0, 0)
 						flops += 2 * m * tier.NR * k
 					}
 					rate := float64(flops) / b.Elapsed().Seconds()
@@ -47,9 +47,9 @@ func BenchmarkTile16(b *testing.B) {
 	for _, tier := range Tiers() {
 		m, nr := tier.MR, tier.NR
 		x, x16, y, c := make([]float32, m*k), make([]uint16, m*k), make([]uint16, k*nr), make([]float32, m*nr)
-		ways := map[string]func(){"TileMixed": func() { tier.TileMixed[m](k, &x[0], k, &y[0], &c[0], nr, nil, false) }}
+		ways := map[string]func(){"TileMixed": func() { tier.TileMixed[m](k, &x[0], k, &y[0], &c[0], nr, nil, false, 0, 0) }}
 		if tier.TileBF16[m] != nil {
-			ways["TileBF16"] = func() { tier.TileBF16[m](k, &x16[0], k, &y[0], &c[0], nr, nil, false) }
+			ways["TileBF16"] = func() { tier.TileBF16[m](k, &x16[0], k, &y[0], &c[0], nr, nil, false, 0, 0) }
 		}
 		for name, run := range ways {
 			b.Run(fmt.Sprintf("isa=%s/way=%s/m=%d/k=%d", tier.Name, name, m, k), func(b *testing.B) {
@@ -105,35 +105,40 @@ func BenchmarkBlock16(b *testing.B) {
 	}
 }
 
-// BenchmarkColdPanel is BenchmarkTile with panels that come from memory, as weights do: each is used by three tiles.
+// BenchmarkColdPanel is BenchmarkTile with panels that come from memory, as weights do, each for all rows of a task: where
+// tiles prefetch nothing, and where each does its share of the next panel.
 func BenchmarkColdPanel(b *testing.B) {
-	const k, tiles = 1280, 3
+	const k, rows = 1280, 84
 	panels := make([]float32, 24<<20)
 	fill(panels[:1<<20], 0)
 	for n := 1 << 20; n < len(panels); n *= 2 {
 		copy(panels[n:], panels[:n])
 	}
 	for _, tier := range Tiers() {
-		b.Run("isa="+tier.Name, func(b *testing.B) {
-			m, nr := tier.MR, tier.NR
-			x, c := make([]float32, tiles*m*k), make([]float32, tiles*m*nr)
-			fill(x, 0)
-			roof, flops, panel := peak(tier.Peak), 0, panels
-			for b.Loop() {
-				if len(panel) < k*nr {
-					panel = panels
+		m, nr := tier.MR, tier.NR
+		tiles := rows / m
+		for _, share := range []int{0, (4*nr + tiles - 1) / tiles} {
+			b.Run(fmt.Sprintf("isa=%s/share=%d", tier.Name, share), func(b *testing.B) {
+				x, c := make([]float32, rows*(k+16)), make([]float32, rows*nr)
+				fill(x, 0)
+				roof, flops, panel := peak(tier.Peak), 0, panels
+				for b.Loop() {
+					if len(panel) < k*nr {
+						panel = panels
+					}
+					for i := range tiles {
+						next := k * (4*nr + i*share)
+						tier.Tile[m](k, &x[i*m*(k+16)], k+16, &panel[0], &c[i*m*nr], nr, nil, false, next, share)
+					}
+					panel = panel[k*nr:]
+					flops += tiles * 2 * m * nr * k
 				}
-				for i := range tiles {
-					tier.Tile[m](k, &x[i*m*k], k, &panel[0], &c[i*m*nr], nr, nil, false)
-				}
-				panel = panel[k*nr:]
-				flops += tiles * 2 * m * nr * k
-			}
-			rate := float64(flops) / b.Elapsed().Seconds()
-			roof = max(roof, peak(tier.Peak))
-			b.ReportMetric(rate/1e9, "GFLOP/s")
-			b.ReportMetric(100*rate/roof, "%peak")
-		})
+				rate := float64(flops) / b.Elapsed().Seconds()
+				roof = max(roof, peak(tier.Peak))
+				b.ReportMetric(rate/1e9, "GFLOP/s")
+				b.ReportMetric(100*rate/roof, "%peak")
+			})
+		}
 	}
 }
 

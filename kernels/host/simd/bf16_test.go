@@ -69,13 +69,13 @@ func products16(t *testing.T, tier *Tier) []product16 {
 			if !end && acc {
 				continue // which would add twice
 			}
-			tier.TileMixed[m](k, &x[0], lda, &b[0], &c[0], ldc, bias, acc)
+			tier.TileMixed[m](k, &x[0], lda, &b[0], &c[0], ldc, bias, acc, 2*len(b), 64)
 		}
 	}
 	list := []product16{{"TileMixed", rows, tileLengths, mixed, tile}}
 	if tier.TileBF16[1] != nil {
 		run := func(m, k int, a []uint16, lda int, b []uint16, c []float32, ldc int, bias *float32, acc bool) {
-			tier.TileBF16[m](k, &a[0], lda, &b[0], &c[0], ldc, bias, acc)
+			tier.TileBF16[m](k, &a[0], lda, &b[0], &c[0], ldc, bias, acc, 2*len(b), 64)
 		}
 		list = append(list, product16{"TileBF16", rows, tileLengths, run, tile})
 	}
@@ -214,7 +214,7 @@ func TestSubnormals16(t *testing.T) {
 					}
 				}
 			}
-			tier.TileBF16[1](2, &a[0], 2, &b[0], &y[0], tier.NR, &bias[0], false)
+			tier.TileBF16[1](2, &a[0], 2, &b[0], &y[0], tier.NR, &bias[0], false, 0, 0)
 			check("TileBF16", c.tile)
 			if tier.BlockBF16 != nil {
 				tier.BlockBF16(1, 2, &a[0], 2, &b[0], &y[0], tier.NR, &bias[0], false)

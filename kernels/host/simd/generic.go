@@ -41,7 +41,7 @@ func at[T float32 | uint16](p *T, i int) *T {
 // genericTile returns the tile of m rows. It takes two rows at a time, as many as leave the products and the operands
 // of a step in 16 registers; an odd last row is paired with itself, which writes the same values twice.
 func genericTile(m int) tileFunc {
-	return func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool) {
+	return func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool, _, _ int) {
 		for r := 0; r < m; r += 2 {
 			r1 := min(r+1, m-1)
 			tile2x4(
@@ -82,7 +82,7 @@ func tile2x4(a0, a1, b []float32, c0, c1, bias *[4]float32, acc bool) {
 
 // genericTileMixed returns the tile of m rows with a panel of bfloat16. It takes a row at a time.
 func genericTileMixed(m int) mixedFunc {
-	return func(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool) {
+	return func(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, _, _ int) {
 		for r := range m {
 			mixed1x4(unsafe.Slice(at(a, r*lda), k), unsafe.Slice(b, 4*(k+k&1)), (*[4]float32)(unsafe.Pointer(at(c, r*ldc))),
 				(*[4]float32)(unsafe.Pointer(bias)), acc)

@@ -5,40 +5,40 @@
 package simd
 
 //go:noescape
-func neonTile1(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func neonTile1(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 //go:noescape
-func neonTile2(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func neonTile2(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 //go:noescape
-func neonTile3(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func neonTile3(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 //go:noescape
-func neonTile4(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func neonTile4(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 //go:noescape
-func neonTile5(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func neonTile5(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 //go:noescape
-func neonTile6(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
+func neonTile6(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 //go:noescape
-func neonTileMixed1(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func neonTileMixed1(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 //go:noescape
-func neonTileMixed2(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func neonTileMixed2(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 //go:noescape
-func neonTileMixed3(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func neonTileMixed3(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 //go:noescape
-func neonTileMixed4(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func neonTileMixed4(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 //go:noescape
-func neonTileMixed5(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func neonTileMixed5(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 //go:noescape
-func neonTileMixed6(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+func neonTileMixed6(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 //go:noescape
 func neonPeak(n int) (flops int)

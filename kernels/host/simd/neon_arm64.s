@@ -4,8 +4,8 @@
 
 #include "textflag.h"
 
-// func neonTile1(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
-TEXT ·neonTile1(SB), NOSPLIT, $0-57
+// func neonTile1(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next, share int)
+TEXT ·neonTile1(SB), NOSPLIT, $0-80
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R4
 	MOVD lda+16(FP), R10
@@ -116,8 +116,8 @@ store:
 	VST1.P [V0.S4, V1.S4, V2.S4, V3.S4], (R2)(R3)
 	RET
 
-// func neonTile2(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
-TEXT ·neonTile2(SB), NOSPLIT, $0-57
+// func neonTile2(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next, share int)
+TEXT ·neonTile2(SB), NOSPLIT, $0-80
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R4
 	MOVD lda+16(FP), R10
@@ -274,8 +274,8 @@ store:
 	VST1.P [V4.S4, V5.S4, V6.S4, V7.S4], (R2)(R3)
 	RET
 
-// func neonTile3(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
-TEXT ·neonTile3(SB), NOSPLIT, $0-57
+// func neonTile3(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next, share int)
+TEXT ·neonTile3(SB), NOSPLIT, $0-80
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R4
 	MOVD lda+16(FP), R10
@@ -478,8 +478,8 @@ store:
 	VST1.P [V8.S4, V9.S4, V10.S4, V11.S4], (R2)(R3)
 	RET
 
-// func neonTile4(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
-TEXT ·neonTile4(SB), NOSPLIT, $0-57
+// func neonTile4(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next, share int)
+TEXT ·neonTile4(SB), NOSPLIT, $0-80
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R4
 	MOVD lda+16(FP), R10
@@ -728,8 +728,8 @@ store:
 	VST1.P [V12.S4, V13.S4, V14.S4, V15.S4], (R2)(R3)
 	RET
 
-// func neonTile5(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
-TEXT ·neonTile5(SB), NOSPLIT, $0-57
+// func neonTile5(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next, share int)
+TEXT ·neonTile5(SB), NOSPLIT, $0-80
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R4
 	MOVD lda+16(FP), R10
@@ -1024,8 +1024,8 @@ store:
 	VST1.P [V16.S4, V17.S4, V18.S4, V19.S4], (R2)(R3)
 	RET
 
-// func neonTile6(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool)
-TEXT ·neonTile6(SB), NOSPLIT, $0-57
+// func neonTile6(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, acc bool, next, share int)
+TEXT ·neonTile6(SB), NOSPLIT, $0-80
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R4
 	MOVD lda+16(FP), R10
@@ -1366,8 +1366,8 @@ store:
 	VST1.P [V20.S4, V21.S4, V22.S4, V23.S4], (R2)(R3)
 	RET
 
-// func neonTileMixed1(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
-TEXT ·neonTileMixed1(SB), NOSPLIT, $0-57
+// func neonTileMixed1(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
+TEXT ·neonTileMixed1(SB), NOSPLIT, $0-80
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R4
 	MOVD lda+16(FP), R10
@@ -1508,8 +1508,8 @@ store:
 	VST1.P [V0.S4, V1.S4, V2.S4, V3.S4], (R2)(R3)
 	RET
 
-// func neonTileMixed2(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
-TEXT ·neonTileMixed2(SB), NOSPLIT, $0-57
+// func neonTileMixed2(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
+TEXT ·neonTileMixed2(SB), NOSPLIT, $0-80
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R4
 	MOVD lda+16(FP), R10
@@ -1696,8 +1696,8 @@ store:
 	VST1.P [V4.S4, V5.S4, V6.S4, V7.S4], (R2)(R3)
 	RET
 
-// func neonTileMixed3(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
-TEXT ·neonTileMixed3(SB), NOSPLIT, $0-57
+// func neonTileMixed3(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
+TEXT ·neonTileMixed3(SB), NOSPLIT, $0-80
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R4
 	MOVD lda+16(FP), R10
@@ -1930,8 +1930,8 @@ store:
 	VST1.P [V8.S4, V9.S4, V10.S4, V11.S4], (R2)(R3)
 	RET
 
-// func neonTileMixed4(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
-TEXT ·neonTileMixed4(SB), NOSPLIT, $0-57
+// func neonTileMixed4(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
+TEXT ·neonTileMixed4(SB), NOSPLIT, $0-80
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R4
 	MOVD lda+16(FP), R10
@@ -2210,8 +2210,8 @@ store:
 	VST1.P [V12.S4, V13.S4, V14.S4, V15.S4], (R2)(R3)
 	RET
 
-// func neonTileMixed5(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
-TEXT ·neonTileMixed5(SB), NOSPLIT, $0-57
+// func neonTileMixed5(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
+TEXT ·neonTileMixed5(SB), NOSPLIT, $0-80
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R4
 	MOVD lda+16(FP), R10
@@ -2536,8 +2536,8 @@ store:
 	VST1.P [V16.S4, V17.S4, V18.S4, V19.S4], (R2)(R3)
 	RET
 
-// func neonTileMixed6(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
-TEXT ·neonTileMixed6(SB), NOSPLIT, $0-57
+// func neonTileMixed6(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
+TEXT ·neonTileMixed6(SB), NOSPLIT, $0-80
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R4
 	MOVD lda+16(FP), R10

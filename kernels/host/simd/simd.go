@@ -72,18 +72,20 @@ type Tier struct {
 	//
 	//	C[m, NR] = A[m, k] · B[k, NR] + bias[NR] (if bias is not nil) + C (if acc)
 	//
-	// with row strides lda and ldc. B is one packed panel: k rows of NR contiguous values; panels do best when they
-	// lie in the order of their use, since a tile prefetches beyond its own. Each element starts from its bias, or 0,
+	// with row strides lda and ldc. B is one packed panel: k rows of NR contiguous values. Each element starts from its bias, or 0,
 	// sums its k products in order, and adds what C held last; rows do not meet, so the value of an element does not
 	// depend on the m it is computed with.
-	Tile [15]func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool)
+	//
+	// A tile may bring what is needed later into the second-level cache meanwhile, share bytes for each row of B of what
+	// lies next bytes after b. Any value will do, and 0 asks for nothing.
+	Tile [15]func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 	// TileMixed is Tile with a panel of bfloat16: (k+1)/2 rows of NR words, which hold elements of k 2i and, in the high
 	// half, 2i+1. Where k is odd, the last row has zeros in the high halves. A holds values of bfloat16, widened.
-	TileMixed [15]func(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+	TileMixed [15]func(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 	// TileBF16 is TileMixed with A in bfloat16; nil where there are no instructions for it.
-	TileBF16 [15]func(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+	TileBF16 [15]func(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
 
 	// BlockBF16 is TileBF16 of any number of rows m, for an even k: by instructions that multiply matrices, and in an order of
 	// its own; nil where there are none.
@@ -128,9 +130,9 @@ type Tier struct {
 
 // Types of the tiles.
 type (
-	tileFunc  = func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool)
-	mixedFunc = func(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
-	bf16Func  = func(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool)
+	tileFunc  = func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, acc bool, next, share int)
+	mixedFunc = func(k int, a *float32, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
+	bf16Func  = func(k int, a *uint16, lda int, b *uint16, c *float32, ldc int, bias *float32, acc bool, next, share int)
 )
 
 // available is what Tiers returns: those of the architecture that this CPU can run, then the portable one.

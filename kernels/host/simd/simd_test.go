@@ -116,10 +116,10 @@ func TestAllocations(t *testing.T) {
 					tier.BlockBF16(17, 34, &h[0], 34, &h[0], &z[0], 40, &x[0], true)
 				}
 			},
-			"TileMixed": func() { tier.TileMixed[tier.MR](5, &x[0], 7, &h[0], &z[0], 40, &x[0], true) },
+			"TileMixed": func() { tier.TileMixed[tier.MR](5, &x[0], 7, &h[0], &z[0], 40, &x[0], true, 0, 0) },
 			"Narrow":    func() { tier.Narrow(&h[0], 40, &x[0], 40, 3, 33) },
 			"Widen":     func() { tier.Widen(&x[0], 40, &h[0], 40, 3, 33) },
-			"Tile":      func() { tier.Tile[tier.MR](5, &x[0], 7, &y[0], &z[0], 40, &x[0], true) },
+			"Tile":      func() { tier.Tile[tier.MR](5, &x[0], 7, &y[0], &z[0], 40, &x[0], true, 0, 0) },
 			"GELU":      func() { tier.GELU(&x[0], 20, 3, 17) },
 			"GELUTanh":  func() { tier.GELUTanh(&x[0], 20, 3, 17) },
 			"QuickGELU": func() { tier.QuickGELU(&x[0], 20, 3, 17) },

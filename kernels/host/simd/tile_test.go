@@ -20,7 +20,8 @@ func referenceTile(a, b []float32, n int, bias, c float32) (want, size float64) 
 // tileLengths are the k that tiles are tested with: around what a round of the loop takes, and real ones.
 var tileLengths = []int{1, 2, 3, 4, 5, 7, 8, 9, 13, 80, 257}
 
-// TestTile compares every tile with the definition, with and without bias and acc, at dense and at padded strides.
+// TestTile compares every tile with the definition, with and without bias and acc, at dense and at padded strides, while it
+// prefetches what lies behind the fence of B.
 // Each of k+2 terms is rounded at most once as a product and once in every later sum, so that an element is within
 // (k+2)·2⁻²⁴·(1 + a little) of the sum of their magnitudes.
 func TestTile(t *testing.T) {
@@ -49,7 +50,7 @@ func TestTile(t *testing.T) {
 				clear(bias)
 				p = nil
 			}
-			tier.Tile[m](k, &a[0], lda, &b[0], &c[0], ldc, p, acc)
+			tier.Tile[m](k, &a[0], lda, &b[0], &c[0], ldc, p, acc, 4*k*nr, 64)
 			for i, got := range c {
 				r, j := i/ldc, i%ldc
 				if j >= nr {
@@ -91,11 +92,11 @@ func TestTileRows(t *testing.T) {
 			}
 			copy(want, held)
 			for r := range tier.MR {
-				tier.Tile[1](k, &a[r*k], k, &b[0], &want[r*nr], nr, &bias[0], true)
+				tier.Tile[1](k, &a[r*k], k, &b[0], &want[r*nr], nr, &bias[0], true, 0, 0)
 			}
 			for m := 2; m <= tier.MR; m++ {
 				copy(got, held)
-				tier.Tile[m](k, &a[0], k, &b[0], &got[0], nr, &bias[0], true)
+				tier.Tile[m](k, &a[0], k, &b[0], &got[0], nr, &bias[0], true, 0, 0)
 				for i := range m * nr {
 					if !same(got[i], want[i]) {
 						t.Fatalf("k=%d: row %d in a tile of %d has %g, alone %g", k, i/nr, m, got[i], want[i])

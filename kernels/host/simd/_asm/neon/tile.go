@@ -61,7 +61,7 @@ func (a *asm) tiles(p product) {
 // and four for each row of the panel. FMLA by element takes its factor from a lane, so that nothing is broadcast.
 func (a *asm) tile(m int, p product) {
 	a.function("neon"+p.name+fmt.Sprint(m), fmt.Sprintf(
-		"(k int, a *float32, lda int, b *%s, c *float32, ldc int, bias *float32, acc bool)", p.b), 57)
+		"(k int, a *float32, lda int, b *%s, c *float32, ldc int, bias *float32, acc bool, next, share int)", p.b), 80)
 	const k, b, c, ldc, row0, t = "R0", "R1", "R2", "R3", 4, "R10"
 	a.op("MOVD k+0(FP), %s", k)
 	a.op("MOVD a+8(FP), R%d", row0)
