@@ -21,7 +21,7 @@ type Engine interface {
 	// once. The caller does not modify what it gets.
 	Info() Info
 
-	// Devices returns the present state of each device.
+	// Devices returns the present state of each device, within seconds even if one hangs.
 	Devices() []Device
 }
 
@@ -55,8 +55,8 @@ type Device struct {
 	Name   string  `json:"name"`
 	UUID   string  `json:"uuid,omitempty"`
 	Driver string  `json:"driver,omitempty"` // release of its driver
-	State  string  `json:"state"`            // ok or down
-	Error  string  `json:"error,omitempty"`  // why it is down
+	State  string  `json:"state"`            // ok, silent or down
+	Error  string  `json:"error,omitempty"`  // why it is not ok
 	Load   float64 `json:"load"`             // busy share of the last second, 0 to 1
 	Memory Memory  `json:"memory"`
 	Power  Power   `json:"power,omitzero"`
@@ -64,8 +64,9 @@ type Device struct {
 
 // States of a Device.
 const (
-	DeviceOK   = "ok"
-	DeviceDown = "down" // for good: it gets no more work
+	DeviceOK     = "ok"
+	DeviceSilent = "silent" // its driver does not answer; the rest is what was last known
+	DeviceDown   = "down"   // for good: it gets no more work
 )
 
 // Power is what a device draws; 0 is not known.

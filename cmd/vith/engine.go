@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -66,6 +67,9 @@ func (e *engine) Devices() []server.Device {
 		}
 		if s.Err != nil {
 			d.State, d.Error = server.DeviceDown, s.Err.Error()
+		}
+		if errors.Is(s.Err, open.ErrSilent) {
+			d.State = server.DeviceSilent
 		}
 		list = append(list, d)
 	}

@@ -33,6 +33,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"vith/kernels"
@@ -50,6 +51,8 @@ type Options struct {
 type Backend struct {
 	tier *simd.Tier
 	pool *pool
+
+	held atomic.Pointer[kernels.Memory] // what Memory answers, during a pass too
 
 	mu      sync.Mutex // held by a pass, and by Load
 	arena   region
@@ -71,12 +74,14 @@ func New(o Options) (*Backend, error) {
 	if threads < 1 {
 		return nil, fmt.Errorf("host: %d threads, must be at least 1", threads)
 	}
-	return &Backend{
+	b := &Backend{
 		tier:    tier,
 		pool:    newPool(threads),
 		weights: map[weightKey]unsafe.Pointer{},
 		scratch: make([][]float32, threads),
-	}, nil
+	}
+	b.count()
+	return b, nil
 }
 
 // Name is "cpu".
@@ -106,6 +111,7 @@ func (b *Backend) Caps() kernels.Caps {
 func (b *Backend) Load(p *kernels.Program) (kernels.Runner, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	defer b.count()
 	c, err := b.compile(p)
 	if err != nil {
 		return nil, err
@@ -151,9 +157,10 @@ func (b *Backend) compile(p *kernels.Program) (*compiler, error) {
 }
 
 // Memory counts what the backend reserved. Total and Free are the machine's affair and stay 0.
-func (b *Backend) Memory() kernels.Memory {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (b *Backend) Memory() kernels.Memory { return *b.held.Load() }
+
+// count tells Memory what is reserved now.
+func (b *Backend) count() {
 	m := kernels.Memory{Arena: int64(len(b.arena))}
 	for _, r := range b.regions {
 		m.Weights += int64(len(r))
@@ -161,7 +168,7 @@ func (b *Backend) Memory() kernels.Memory {
 	for _, s := range b.scratch {
 		m.Workspace += int64(4 * len(s))
 	}
-	return m
+	b.held.Store(&m)
 }
 
 // Close ends the threads and gives the memory back.
@@ -174,6 +181,7 @@ func (b *Backend) Close() error {
 		r.release()
 	}
 	b.arena, b.regions, b.weights = nil, nil, nil
+	b.count()
 	return nil
 }
 

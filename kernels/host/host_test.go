@@ -286,6 +286,31 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestMemoryDuringPass asks for the memory in the middle of a pass, which may take seconds.
+func TestMemoryDuringPass(t *testing.T) {
+	backend, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backend.Close()
+	p := kernels.NewProgram()
+	p.Output(p.Linear(p.Input("x", tensor.F32, 3, 5), p.Weight(random("w", 7, 5)), random("b", 1, 7), 1, tensor.F32))
+	r := load(t, backend, p).(*runner)
+	answer := make(chan kernels.Memory, 1)
+	r.steps = []step{{tasks: 1, run: func(int, int) {
+		go func() { answer <- backend.Memory() }()
+		select {
+		case m := <-answer:
+			if m.Weights < 4*7*5 {
+				t.Errorf("%+v", m)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("no answer during a pass")
+		}
+	}}}
+	pass(t, r, make([]byte, 4*3*5), make([]float32, 3*7))
+}
+
 // BenchmarkGEMM reports the share of the peak that the tile's instructions have between registers.
 func BenchmarkGEMM(b *testing.B) {
 	for _, d := range [][3]int{{257, 3840, 1280}, {257, 1280, 1280}, {257, 5120, 1280}, {257, 1280, 5120}, {2056, 1280, 1280}} {

@@ -80,6 +80,7 @@ type device struct {
 	timed     bool   // what passes take on it tells how they are best made; not on the emulated GPU
 	gpu       *gpu   // nil: the CPU
 	engine    *vit.Engine
+	watch     watch
 }
 
 // devices opens what o names, if that can do what o asks of it. All compute in one precision.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"vith/cuda"
@@ -289,6 +290,45 @@ func TestLostGPUs(t *testing.T) {
 	<-m.Down()
 	if len(lost) != 2 {
 		t.Errorf("lost %+v", lost)
+	}
+}
+
+// A hangingGPU does not answer until it is released.
+type hangingGPU struct {
+	kernels.Backend
+	asked    atomic.Int32
+	released chan struct{}
+}
+
+func (h *hangingGPU) Memory() kernels.Memory {
+	h.asked.Add(1)
+	<-h.released
+	return h.Backend.Memory()
+}
+
+// TestSilentGPU has one of two GPUs hang: the other is told of as it is, that one as it was, and it is not asked twice.
+func TestSilentGPU(t *testing.T) {
+	emulate(t, emu.Options{Targets: two}, nil)
+	o, _ := onGPU("cuda")
+	m := load(t, o)
+	before := m.States()
+	h := &hangingGPU{Backend: m.devices[1].Backend, released: make(chan struct{})}
+	m.devices[1].Backend = h
+	for range 2 {
+		s := m.States()
+		if s[0].Err != nil || s[0].Memory != before[0].Memory {
+			t.Errorf("beside a silent GPU: %+v", s[0])
+		}
+		if !errors.Is(s[1].Err, ErrSilent) || s[1].ID != "cuda:1" || s[1].Memory != before[1].Memory {
+			t.Errorf("silent: %+v", s[1])
+		}
+	}
+	if n := h.asked.Load(); n != 1 {
+		t.Errorf("asked %d times, want 1", n)
+	}
+	close(h.released)
+	if s := m.States(); s[1].Err != nil || s[1].Memory != before[1].Memory {
+		t.Errorf("answers again: %+v", s[1])
 	}
 }
 
