@@ -102,6 +102,9 @@ func (m *modelFlags) benchModel(c *cli.Context, report *model.Report, batches []
 	for _, n := range loaded.Outputs[m.output] {
 		values *= n
 	}
+	if _, err := loaded.Roof(); err != nil { // and again afterwards: the best counts
+		return err
+	}
 	for _, batch := range batches {
 		log.Info("measuring", "device", loaded.Device, "precision", loaded.Precision, "batch", batch)
 		t, err := model.Measure(c.Context, loaded, output, values, batch, budget)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"vith/bench/roofs"
 	"vith/cuda"
 	"vith/cuda/emu"
 	"vith/kernels"
@@ -81,6 +82,7 @@ type device struct {
 	gpu       *gpu   // nil: the CPU
 	engine    *vit.Engine
 	watch     watch
+	best      roofs.Roof // as far as measured
 }
 
 // devices opens what o names, if that can do what o asks of it. All compute in one precision.
