@@ -47,7 +47,8 @@
 // larger cores 16. Four elements of k take 6 loads of A, whose lanes FMLA by element reads without a broadcast, and 16 of
 // the panel, for 96 multiply-adds: 4.4 to a load. 8 rows and 8 columns would have 4, with 16 sums; 8 rows and 12 columns
 // 3, since only half of the rows of A would fit at a time. In TileMixed one more instruction follows every load of the
-// panel and takes half of its words. Nothing is prefetched, as no measurement asks for it.
+// panel and takes half of its words. Nothing is prefetched, whatever the caller asks
+// for, as no measurement speaks for it.
 package simd
 
 import (
