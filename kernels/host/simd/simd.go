@@ -73,9 +73,9 @@ type Tier struct {
 	//
 	//	C[m, NR] = A[m, k] · B[k, NR] + bias[NR] (if bias is not nil) + C (if acc)
 	//
-	// with row strides lda and ldc. B is one packed panel: k rows of NR contiguous values. Each element starts from its bias, or 0,
-	// sums its k products in order, and adds what C held last; rows do not meet, so the value of an element does not
-	// depend on the m it is computed with.
+	// with row strides lda and ldc. B is one packed panel: k rows of NR contiguous values. Each element starts from its
+	// bias, or 0, sums its k products in order, and adds what C held last; rows do not meet, so the value of an element
+	// does not depend on the m it is computed with.
 	//
 	// A tile may bring what is needed later into the second-level cache meanwhile, share bytes for each row of B of what
 	// lies next bytes after b. Any value will do, and 0 asks for nothing.
