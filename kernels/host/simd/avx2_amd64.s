@@ -26,7 +26,7 @@ zero:
 	VXORPS Y1, Y1, Y1
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -72,8 +72,6 @@ single:
 	VBROADCASTSS (SI), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x00000004, SI
 	DECQ         CX
@@ -122,7 +120,7 @@ zero:
 	VXORPS Y3, Y3, Y3
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -183,8 +181,6 @@ single:
 	VBROADCASTSS (SI)(R8*1), Y7
 	VFMADD231PS  Y4, Y7, Y2
 	VFMADD231PS  Y5, Y7, Y3
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x00000004, SI
 	DECQ         CX
@@ -243,7 +239,7 @@ zero:
 	VXORPS Y5, Y5, Y5
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -319,8 +315,6 @@ single:
 	VBROADCASTSS (SI)(R8*2), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x00000004, SI
 	DECQ         CX
@@ -390,7 +384,7 @@ zero:
 	VXORPS Y7, Y7, Y7
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -481,8 +475,6 @@ single:
 	VBROADCASTSS (SI)(R9*1), Y11
 	VFMADD231PS  Y8, Y11, Y6
 	VFMADD231PS  Y9, Y11, Y7
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x00000004, SI
 	DECQ         CX
@@ -563,7 +555,7 @@ zero:
 	VXORPS Y9, Y9, Y9
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -670,8 +662,6 @@ single:
 	VBROADCASTSS (R10), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x00000004, SI
 	ADDQ         $0x00000004, R10
@@ -763,7 +753,7 @@ zero:
 	VXORPS Y11, Y11, Y11
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -885,8 +875,6 @@ single:
 	VBROADCASTSS (R10)(R8*1), Y15
 	VFMADD231PS  Y12, Y15, Y10
 	VFMADD231PS  Y13, Y15, Y11
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x00000004, SI
 	ADDQ         $0x00000004, R10
@@ -962,7 +950,7 @@ zero:
 	VXORPS Y1, Y1, Y1
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -1028,8 +1016,6 @@ single:
 	VBROADCASTSS (SI), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x00000008, SI
 	DECQ         CX
@@ -1099,7 +1085,7 @@ zero:
 	VXORPS Y3, Y3, Y3
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -1183,8 +1169,6 @@ single:
 	VBROADCASTSS (SI)(R8*1), Y7
 	VFMADD231PS  Y4, Y7, Y2
 	VFMADD231PS  Y5, Y7, Y3
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x00000008, SI
 	DECQ         CX
@@ -1257,7 +1241,7 @@ zero:
 	VXORPS Y5, Y5, Y5
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -1359,8 +1343,6 @@ single:
 	VBROADCASTSS (SI)(R8*2), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x00000008, SI
 	DECQ         CX
@@ -1447,7 +1429,7 @@ zero:
 	VXORPS Y7, Y7, Y7
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -1567,8 +1549,6 @@ single:
 	VBROADCASTSS (SI)(R9*1), Y11
 	VFMADD231PS  Y8, Y11, Y6
 	VFMADD231PS  Y9, Y11, Y7
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x00000008, SI
 	DECQ         CX
@@ -1669,7 +1649,7 @@ zero:
 	VXORPS Y9, Y9, Y9
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -1808,8 +1788,6 @@ single:
 	VBROADCASTSS (R10), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x00000008, SI
 	ADDQ         $0x00000008, R10
@@ -1924,7 +1902,7 @@ zero:
 	VXORPS Y11, Y11, Y11
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -2081,8 +2059,6 @@ single:
 	VBROADCASTSS (R10)(R8*1), Y15
 	VFMADD231PS  Y12, Y15, Y10
 	VFMADD231PS  Y13, Y15, Y11
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x00000008, SI
 	ADDQ         $0x00000008, R10

@@ -26,11 +26,11 @@ zero:
 	VXORPS Z1, Z1, Z1
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -45,6 +45,8 @@ loop:
 	VBROADCASTSS 4(SI), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z2
 	VMOVUPS      320(DI), Z3
 	VBROADCASTSS 8(SI), Z4
@@ -72,8 +74,6 @@ single:
 	VBROADCASTSS (SI), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	DECQ         CX
@@ -122,11 +122,11 @@ zero:
 	VXORPS Z3, Z3, Z3
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -147,6 +147,8 @@ loop:
 	VBROADCASTSS 4(SI)(R8*1), Z7
 	VFMADD231PS  Z4, Z7, Z2
 	VFMADD231PS  Z5, Z7, Z3
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z4
 	VMOVUPS      320(DI), Z5
 	VBROADCASTSS 8(SI), Z6
@@ -183,8 +185,6 @@ single:
 	VBROADCASTSS (SI)(R8*1), Z7
 	VFMADD231PS  Z4, Z7, Z2
 	VFMADD231PS  Z5, Z7, Z3
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	DECQ         CX
@@ -243,11 +243,11 @@ zero:
 	VXORPS Z5, Z5, Z5
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -274,6 +274,8 @@ loop:
 	VBROADCASTSS 4(SI)(R8*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z6
 	VMOVUPS      320(DI), Z7
 	VBROADCASTSS 8(SI), Z8
@@ -319,8 +321,6 @@ single:
 	VBROADCASTSS (SI)(R8*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	DECQ         CX
@@ -390,11 +390,11 @@ zero:
 	VXORPS Z7, Z7, Z7
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -427,6 +427,8 @@ loop:
 	VBROADCASTSS 4(SI)(R9*1), Z11
 	VFMADD231PS  Z8, Z11, Z6
 	VFMADD231PS  Z9, Z11, Z7
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z8
 	VMOVUPS      320(DI), Z9
 	VBROADCASTSS 8(SI), Z10
@@ -481,8 +483,6 @@ single:
 	VBROADCASTSS (SI)(R9*1), Z11
 	VFMADD231PS  Z8, Z11, Z6
 	VFMADD231PS  Z9, Z11, Z7
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	DECQ         CX
@@ -563,11 +563,11 @@ zero:
 	VXORPS Z9, Z9, Z9
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -606,6 +606,8 @@ loop:
 	VBROADCASTSS 4(R10), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z10
 	VMOVUPS      320(DI), Z11
 	VBROADCASTSS 8(SI), Z12
@@ -670,8 +672,6 @@ single:
 	VBROADCASTSS (R10), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	ADDQ         $0x00000004, R10
@@ -763,11 +763,11 @@ zero:
 	VXORPS Z11, Z11, Z11
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -812,6 +812,8 @@ loop:
 	VBROADCASTSS 4(R10)(R8*1), Z15
 	VFMADD231PS  Z12, Z15, Z10
 	VFMADD231PS  Z13, Z15, Z11
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z12
 	VMOVUPS      320(DI), Z13
 	VBROADCASTSS 8(SI), Z14
@@ -885,8 +887,6 @@ single:
 	VBROADCASTSS (R10)(R8*1), Z15
 	VFMADD231PS  Z12, Z15, Z10
 	VFMADD231PS  Z13, Z15, Z11
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	ADDQ         $0x00000004, R10
@@ -988,11 +988,11 @@ zero:
 	VXORPS Z13, Z13, Z13
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -1043,6 +1043,8 @@ loop:
 	VBROADCASTSS 4(R10)(R8*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z14
 	VMOVUPS      320(DI), Z15
 	VBROADCASTSS 8(SI), Z16
@@ -1125,8 +1127,6 @@ single:
 	VBROADCASTSS (R10)(R8*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	ADDQ         $0x00000004, R10
@@ -1238,11 +1238,11 @@ zero:
 	VXORPS Z15, Z15, Z15
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -1299,6 +1299,8 @@ loop:
 	VBROADCASTSS 4(R10)(R9*1), Z19
 	VFMADD231PS  Z16, Z19, Z14
 	VFMADD231PS  Z17, Z19, Z15
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z16
 	VMOVUPS      320(DI), Z17
 	VBROADCASTSS 8(SI), Z18
@@ -1390,8 +1392,6 @@ single:
 	VBROADCASTSS (R10)(R9*1), Z19
 	VFMADD231PS  Z16, Z19, Z14
 	VFMADD231PS  Z17, Z19, Z15
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	ADDQ         $0x00000004, R10
@@ -1514,11 +1514,11 @@ zero:
 	VXORPS Z17, Z17, Z17
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -1581,6 +1581,8 @@ loop:
 	VBROADCASTSS 4(R11), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z18
 	VMOVUPS      320(DI), Z19
 	VBROADCASTSS 8(SI), Z20
@@ -1682,8 +1684,6 @@ single:
 	VBROADCASTSS (R11), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	ADDQ         $0x00000004, R10
@@ -1817,11 +1817,11 @@ zero:
 	VXORPS Z19, Z19, Z19
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -1890,6 +1890,8 @@ loop:
 	VBROADCASTSS 4(R11)(R8*1), Z23
 	VFMADD231PS  Z20, Z23, Z18
 	VFMADD231PS  Z21, Z23, Z19
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z20
 	VMOVUPS      320(DI), Z21
 	VBROADCASTSS 8(SI), Z22
@@ -2000,8 +2002,6 @@ single:
 	VBROADCASTSS (R11)(R8*1), Z23
 	VFMADD231PS  Z20, Z23, Z18
 	VFMADD231PS  Z21, Z23, Z19
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	ADDQ         $0x00000004, R10
@@ -2145,11 +2145,11 @@ zero:
 	VXORPS Z21, Z21, Z21
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -2224,6 +2224,8 @@ loop:
 	VBROADCASTSS 4(R11)(R8*2), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z22
 	VMOVUPS      320(DI), Z23
 	VBROADCASTSS 8(SI), Z24
@@ -2343,8 +2345,6 @@ single:
 	VBROADCASTSS (R11)(R8*2), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	ADDQ         $0x00000004, R10
@@ -2498,11 +2498,11 @@ zero:
 	VXORPS Z23, Z23, Z23
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -2583,6 +2583,8 @@ loop:
 	VBROADCASTSS 4(R11)(R9*1), Z27
 	VFMADD231PS  Z24, Z27, Z22
 	VFMADD231PS  Z25, Z27, Z23
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z24
 	VMOVUPS      320(DI), Z25
 	VBROADCASTSS 8(SI), Z26
@@ -2711,8 +2713,6 @@ single:
 	VBROADCASTSS (R11)(R9*1), Z27
 	VFMADD231PS  Z24, Z27, Z22
 	VFMADD231PS  Z25, Z27, Z23
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	ADDQ         $0x00000004, R10
@@ -2877,11 +2877,11 @@ zero:
 	VXORPS Z25, Z25, Z25
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -2968,6 +2968,8 @@ loop:
 	VBROADCASTSS 4(R12), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z26
 	VMOVUPS      320(DI), Z27
 	VBROADCASTSS 8(SI), Z28
@@ -3106,8 +3108,6 @@ single:
 	VBROADCASTSS (R12), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	ADDQ         $0x00000004, R10
@@ -3283,11 +3283,11 @@ zero:
 	VXORPS Z27, Z27, Z27
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
-	IMUL3Q $0x00000004, R15, R15
+	IMUL3Q $0x00000002, R15, R15
 	SUBQ   $0x00000004, CX
 	JLT    rest
 
@@ -3380,6 +3380,8 @@ loop:
 	VBROADCASTSS 4(R12)(R8*1), Z31
 	VFMADD231PS  Z28, Z31, Z26
 	VFMADD231PS  Z29, Z31, Z27
+	PREFETCHT1   (R13)
+	ADDQ         R15, R13
 	VMOVUPS      256(DI), Z28
 	VMOVUPS      320(DI), Z29
 	VBROADCASTSS 8(SI), Z30
@@ -3527,8 +3529,6 @@ single:
 	VBROADCASTSS (R12)(R8*1), Z31
 	VFMADD231PS  Z28, Z31, Z26
 	VFMADD231PS  Z29, Z31, Z27
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000004, SI
 	ADDQ         $0x00000004, R10
@@ -3654,7 +3654,7 @@ zero:
 	VXORPS Z1, Z1, Z1
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -3720,8 +3720,6 @@ single:
 	VBROADCASTSS (SI), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	DECQ         CX
@@ -3784,7 +3782,7 @@ zero:
 	VXORPS Z3, Z3, Z3
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -3868,8 +3866,6 @@ single:
 	VBROADCASTSS (SI)(R8*1), Z7
 	VFMADD231PS  Z4, Z7, Z2
 	VFMADD231PS  Z5, Z7, Z3
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	DECQ         CX
@@ -3942,7 +3938,7 @@ zero:
 	VXORPS Z5, Z5, Z5
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -4044,8 +4040,6 @@ single:
 	VBROADCASTSS (SI)(R8*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	DECQ         CX
@@ -4132,7 +4126,7 @@ zero:
 	VXORPS Z7, Z7, Z7
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -4252,8 +4246,6 @@ single:
 	VBROADCASTSS (SI)(R9*1), Z11
 	VFMADD231PS  Z8, Z11, Z6
 	VFMADD231PS  Z9, Z11, Z7
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	DECQ         CX
@@ -4354,7 +4346,7 @@ zero:
 	VXORPS Z9, Z9, Z9
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -4493,8 +4485,6 @@ single:
 	VBROADCASTSS (R10), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	ADDQ         $0x00000008, R10
@@ -4609,7 +4599,7 @@ zero:
 	VXORPS Z11, Z11, Z11
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -4766,8 +4756,6 @@ single:
 	VBROADCASTSS (R10)(R8*1), Z15
 	VFMADD231PS  Z12, Z15, Z10
 	VFMADD231PS  Z13, Z15, Z11
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	ADDQ         $0x00000008, R10
@@ -4895,7 +4883,7 @@ zero:
 	VXORPS Z13, Z13, Z13
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -5070,8 +5058,6 @@ single:
 	VBROADCASTSS (R10)(R8*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	ADDQ         $0x00000008, R10
@@ -5212,7 +5198,7 @@ zero:
 	VXORPS Z15, Z15, Z15
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -5405,8 +5391,6 @@ single:
 	VBROADCASTSS (R10)(R9*1), Z19
 	VFMADD231PS  Z16, Z19, Z14
 	VFMADD231PS  Z17, Z19, Z15
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	ADDQ         $0x00000008, R10
@@ -5561,7 +5545,7 @@ zero:
 	VXORPS Z17, Z17, Z17
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -5773,8 +5757,6 @@ single:
 	VBROADCASTSS (R11), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	ADDQ         $0x00000008, R10
@@ -5943,7 +5925,7 @@ zero:
 	VXORPS Z19, Z19, Z19
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -6173,8 +6155,6 @@ single:
 	VBROADCASTSS (R11)(R8*1), Z23
 	VFMADD231PS  Z20, Z23, Z18
 	VFMADD231PS  Z21, Z23, Z19
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	ADDQ         $0x00000008, R10
@@ -6356,7 +6336,7 @@ zero:
 	VXORPS Z21, Z21, Z21
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -6604,8 +6584,6 @@ single:
 	VBROADCASTSS (R11)(R8*2), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	ADDQ         $0x00000008, R10
@@ -6800,7 +6778,7 @@ zero:
 	VXORPS Z23, Z23, Z23
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -7066,8 +7044,6 @@ single:
 	VBROADCASTSS (R11)(R9*1), Z27
 	VFMADD231PS  Z24, Z27, Z22
 	VFMADD231PS  Z25, Z27, Z23
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	ADDQ         $0x00000008, R10
@@ -7276,7 +7252,7 @@ zero:
 	VXORPS Z25, Z25, Z25
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -7561,8 +7537,6 @@ single:
 	VBROADCASTSS (R12), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	ADDQ         $0x00000008, R10
@@ -7785,7 +7759,7 @@ zero:
 	VXORPS Z27, Z27, Z27
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -8088,8 +8062,6 @@ single:
 	VBROADCASTSS (R12)(R8*1), Z31
 	VFMADD231PS  Z28, Z31, Z26
 	VFMADD231PS  Z29, Z31, Z27
-	PREFETCHT1   (R13)
-	ADDQ         R15, R13
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000008, SI
 	ADDQ         $0x00000008, R10

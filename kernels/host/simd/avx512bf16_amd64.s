@@ -26,7 +26,7 @@ zero:
 	VXORPS Z1, Z1, Z1
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -81,14 +81,12 @@ single:
 	WORD $0xc252
 
 	// VDPBF16PS Z3, Z4, Z1
-	LONG       $0x485ef262
-	WORD       $0xcb52
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	DECQ       CX
-	JNZ        single
+	LONG $0x485ef262
+	WORD $0xcb52
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX
@@ -149,7 +147,7 @@ zero:
 	VXORPS Z3, Z3, Z3
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -231,14 +229,12 @@ single:
 	WORD $0xd452
 
 	// VDPBF16PS Z5, Z7, Z3
-	LONG       $0x4846f262
-	WORD       $0xdd52
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	DECQ       CX
-	JNZ        single
+	LONG $0x4846f262
+	WORD $0xdd52
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX
@@ -319,7 +315,7 @@ zero:
 	VXORPS Z5, Z5, Z5
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -428,14 +424,12 @@ single:
 	WORD $0xe652
 
 	// VDPBF16PS Z7, Z8, Z5
-	LONG       $0x483ef262
-	WORD       $0xef52
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	DECQ       CX
-	JNZ        single
+	LONG $0x483ef262
+	WORD $0xef52
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX
@@ -537,7 +531,7 @@ zero:
 	VXORPS Z7, Z7, Z7
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -673,14 +667,12 @@ single:
 	WORD $0xf052
 
 	// VDPBF16PS Z9, Z11, Z7
-	LONG       $0x4826d262
-	WORD       $0xf952
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	DECQ       CX
-	JNZ        single
+	LONG $0x4826d262
+	WORD $0xf952
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX
@@ -803,7 +795,7 @@ zero:
 	VXORPS Z9, Z9, Z9
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -967,15 +959,13 @@ single:
 	WORD $0xc252
 
 	// VDPBF16PS Z11, Z12, Z9
-	LONG       $0x481e5262
-	WORD       $0xcb52
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	ADDQ       $0x00000004, R10
-	DECQ       CX
-	JNZ        single
+	LONG $0x481e5262
+	WORD $0xcb52
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	ADDQ $0x00000004, R10
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX
@@ -1118,7 +1108,7 @@ zero:
 	VXORPS Z11, Z11, Z11
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -1309,15 +1299,13 @@ single:
 	WORD $0xd452
 
 	// VDPBF16PS Z13, Z15, Z11
-	LONG       $0x48065262
-	WORD       $0xdd52
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	ADDQ       $0x00000004, R10
-	DECQ       CX
-	JNZ        single
+	LONG $0x48065262
+	WORD $0xdd52
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	ADDQ $0x00000004, R10
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX
@@ -1480,7 +1468,7 @@ zero:
 	VXORPS Z13, Z13, Z13
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -1698,15 +1686,13 @@ single:
 	WORD $0xe652
 
 	// VDPBF16PS Z15, Z16, Z13
-	LONG       $0x407e5262
-	WORD       $0xef52
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	ADDQ       $0x00000004, R10
-	DECQ       CX
-	JNZ        single
+	LONG $0x407e5262
+	WORD $0xef52
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	ADDQ $0x00000004, R10
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX
@@ -1889,7 +1875,7 @@ zero:
 	VXORPS Z15, Z15, Z15
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -2134,15 +2120,13 @@ single:
 	WORD $0xf052
 
 	// VDPBF16PS Z17, Z19, Z15
-	LONG       $0x40663262
-	WORD       $0xf952
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	ADDQ       $0x00000004, R10
-	DECQ       CX
-	JNZ        single
+	LONG $0x40663262
+	WORD $0xf952
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	ADDQ $0x00000004, R10
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX
@@ -2346,7 +2330,7 @@ zero:
 	VXORPS Z17, Z17, Z17
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -2619,16 +2603,14 @@ single:
 	WORD $0xc252
 
 	// VDPBF16PS Z19, Z20, Z17
-	LONG       $0x405ea262
-	WORD       $0xcb52
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	ADDQ       $0x00000004, R10
-	ADDQ       $0x00000004, R11
-	DECQ       CX
-	JNZ        single
+	LONG $0x405ea262
+	WORD $0xcb52
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	ADDQ $0x00000004, R10
+	ADDQ $0x00000004, R11
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX
@@ -2852,7 +2834,7 @@ zero:
 	VXORPS Z19, Z19, Z19
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -3152,16 +3134,14 @@ single:
 	WORD $0xd452
 
 	// VDPBF16PS Z21, Z23, Z19
-	LONG       $0x4046a262
-	WORD       $0xdd52
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	ADDQ       $0x00000004, R10
-	ADDQ       $0x00000004, R11
-	DECQ       CX
-	JNZ        single
+	LONG $0x4046a262
+	WORD $0xdd52
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	ADDQ $0x00000004, R10
+	ADDQ $0x00000004, R11
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX
@@ -3405,7 +3385,7 @@ zero:
 	VXORPS Z21, Z21, Z21
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -3732,16 +3712,14 @@ single:
 	WORD $0xe652
 
 	// VDPBF16PS Z23, Z24, Z21
-	LONG       $0x403ea262
-	WORD       $0xef52
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	ADDQ       $0x00000004, R10
-	ADDQ       $0x00000004, R11
-	DECQ       CX
-	JNZ        single
+	LONG $0x403ea262
+	WORD $0xef52
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	ADDQ $0x00000004, R10
+	ADDQ $0x00000004, R11
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX
@@ -4005,7 +3983,7 @@ zero:
 	VXORPS Z23, Z23, Z23
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -4359,16 +4337,14 @@ single:
 	WORD $0xf052
 
 	// VDPBF16PS Z25, Z27, Z23
-	LONG       $0x40268262
-	WORD       $0xf952
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	ADDQ       $0x00000004, R10
-	ADDQ       $0x00000004, R11
-	DECQ       CX
-	JNZ        single
+	LONG $0x40268262
+	WORD $0xf952
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	ADDQ $0x00000004, R10
+	ADDQ $0x00000004, R11
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX
@@ -4653,7 +4629,7 @@ zero:
 	VXORPS Z25, Z25, Z25
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -5035,17 +5011,15 @@ single:
 	WORD $0xc252
 
 	// VDPBF16PS Z27, Z28, Z25
-	LONG       $0x401e0262
-	WORD       $0xcb52
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	ADDQ       $0x00000004, R10
-	ADDQ       $0x00000004, R11
-	ADDQ       $0x00000004, R12
-	DECQ       CX
-	JNZ        single
+	LONG $0x401e0262
+	WORD $0xcb52
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	ADDQ $0x00000004, R10
+	ADDQ $0x00000004, R11
+	ADDQ $0x00000004, R12
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX
@@ -5350,7 +5324,7 @@ zero:
 	VXORPS Z27, Z27, Z27
 
 start:
-	// A round prefetches one line.
+	// A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.
 	MOVQ   next+64(FP), R13
 	MOVQ   share+72(FP), R15
 	ADDQ   DI, R13
@@ -5759,17 +5733,15 @@ single:
 	WORD $0xd452
 
 	// VDPBF16PS Z29, Z31, Z27
-	LONG       $0x40060262
-	WORD       $0xdd52
-	PREFETCHT1 (R13)
-	ADDQ       R15, R13
-	ADDQ       $0x00000080, DI
-	ADDQ       $0x00000004, SI
-	ADDQ       $0x00000004, R10
-	ADDQ       $0x00000004, R11
-	ADDQ       $0x00000004, R12
-	DECQ       CX
-	JNZ        single
+	LONG $0x40060262
+	WORD $0xdd52
+	ADDQ $0x00000080, DI
+	ADDQ $0x00000004, SI
+	ADDQ $0x00000004, R10
+	ADDQ $0x00000004, R11
+	ADDQ $0x00000004, R12
+	DECQ CX
+	JNZ  single
 
 whole:
 	TESTQ        BX, BX

@@ -187,17 +187,21 @@ func (s *isa) tile(m int, how product) {
 	}
 	Label("start")
 
-	Comment("A round prefetches one line.")
+	Comment("A line is prefetched for every 256 bytes of B or less: four tiles fetch a whole panel.")
+	rowSize := columns * s.size()
+	apart := min(how.unroll, 256/rowSize) // steps from a prefetch to the next
 	fetch, share := Load(Param("next"), R13), Load(Param("share"), R15)
 	ADDQ(b, fetch)
-	IMUL3Q(imm(how.unroll), share, share)
+	IMUL3Q(imm(apart), share, share)
 	round := func(steps int) {
 		for u := range steps {
 			how.step(t, u)
+			if (u+1)%apart == 0 {
+				PREFETCHT1(Mem{Base: fetch})
+				ADDQ(share, fetch)
+			}
 		}
-		PREFETCHT1(Mem{Base: fetch})
-		ADDQ(share, fetch)
-		ADDQ(imm(s.size()*columns*steps), b)
+		ADDQ(imm(rowSize*steps), b)
 		for _, p := range a {
 			ADDQ(imm(how.depth*how.size*steps), p)
 		}
