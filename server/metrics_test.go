@@ -36,6 +36,7 @@ func TestMetrics(t *testing.T) {
 	e.devices = []Device{
 		{ID: "cpu", State: "ok", Memory: Memory{Total: 8, Free: 5, Weights: 2, Arena: 1}},
 		{ID: "cuda:0", UUID: "GPU-1", State: DeviceDown, Load: 0.25, Memory: Memory{Total: 100, Free: 60, Workspace: 7}, Power: Power{55, 300, 1234}},
+		{ID: "cuda:1", UUID: "GPU-2", State: DeviceSilent},
 	}
 	c := serve(t, e, Config{MaxClientBatchSize: 3, MaxQueueSize: 3})
 	good, bad := picture(t, 1), []byte("no image")
@@ -68,6 +69,7 @@ func TestMetrics(t *testing.T) {
 		`vith_inflight_bytes`:                                                         "0",
 		`vith_device_up{gpu_uuid="cpu"}`:                                              "1",
 		`vith_device_up{gpu_uuid="GPU-1"}`:                                            "0",
+		`vith_device_up{gpu_uuid="GPU-2"}`:                                            "0",
 		`vith_device_memory_bytes{gpu_uuid="cpu",kind="weights"}`:                     "2",
 		`vith_device_memory_bytes{gpu_uuid="GPU-1",kind="workspace"}`:                 "7",
 		`vith_device_memory_bytes{gpu_uuid="GPU-1",kind="free"}`:                      "60",

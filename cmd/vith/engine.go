@@ -57,23 +57,28 @@ func (e *engine) Info() server.Info { return e.info }
 func (e *engine) Devices() []server.Device {
 	var list []server.Device
 	for _, s := range e.model.States() {
-		d := server.Device{
-			ID: s.ID, Name: s.Name, UUID: s.UUID, Driver: s.Driver, State: server.DeviceOK, Load: s.Load,
-			Memory: server.Memory{
-				Total: s.Memory.Total, Free: s.Memory.Free, Weights: s.Memory.Weights, Arena: s.Memory.Arena, Workspace: s.Memory.Workspace,
-				Context: s.Context, Other: s.Other,
-			},
-			Power: server.Power{Watts: s.Power, LimitWatts: s.PowerLimit, EnergyJoules: s.Energy},
-		}
-		if s.Err != nil {
-			d.State, d.Error = server.DeviceDown, s.Err.Error()
-		}
-		if errors.Is(s.Err, open.ErrSilent) {
-			d.State = server.DeviceSilent
-		}
-		list = append(list, d)
+		list = append(list, describe(s))
 	}
 	return list
+}
+
+// describe is a device's state as the server tells it.
+func describe(s open.State) server.Device {
+	d := server.Device{
+		ID: s.ID, Name: s.Name, UUID: s.UUID, Driver: s.Driver, State: server.DeviceOK, Load: s.Load,
+		Memory: server.Memory{
+			Total: s.Memory.Total, Free: s.Memory.Free, Weights: s.Memory.Weights, Arena: s.Memory.Arena, Workspace: s.Memory.Workspace,
+			Context: s.Context, Other: s.Other,
+		},
+		Power: server.Power{Watts: s.Power, LimitWatts: s.PowerLimit, EnergyJoules: s.Energy},
+	}
+	switch {
+	case errors.Is(s.Err, open.ErrSilent):
+		d.State, d.Error = server.DeviceSilent, s.Err.Error()
+	case s.Err != nil:
+		d.State, d.Error = server.DeviceDown, s.Err.Error()
+	}
+	return d
 }
 
 // logModel says what was loaded and what runs it. Memory is that of each device.

@@ -17,7 +17,20 @@ import (
 	"vith/cuda/emu"
 	"vith/kernels/ptx"
 	"vith/kernels/tensor"
+	"vith/server"
 )
+
+// TestDescribe tells apart what does not answer and what is lost.
+func TestDescribe(t *testing.T) {
+	for want, err := range map[string]error{
+		server.DeviceOK: nil, server.DeviceSilent: open.ErrSilent, server.DeviceDown: cuda.ErrIllegalAddress,
+	} {
+		d := describe(open.State{ID: "cuda:0", Err: err})
+		if d.State != want || d.ID != "cuda:0" || (d.Error == "") != (err == nil) {
+			t.Errorf("%v gives %+v, want %s", err, d, want)
+		}
+	}
+}
 
 // withGPUs in the environment is a number of emulated GPUs that vith finds in place of the machine's. At each SIGUSR1 one
 // of them is lost, from the last to the first.

@@ -21,8 +21,8 @@
 // batches of 8 and for single images, were the tasks of a step equal, or in attention as long as their tiles: reasoned, and not
 // measured on more than two cores. Not in the counts are blocks of gemm at an edge; what smaller tasks do again,
 // packing a head's keys and values or widening a row of bfloat16; the time to wake threads; the row-wise steps of a single
-// image, for which 33 threads are enough; and memory: a pass reads every weight at least once, in fp32 for each 132 rows of
-// the batch, so that it takes no less time than that. The panels of weights come while earlier ones are multiplied: every tile
+// image, for which 33 threads are enough; and memory: a pass reads every weight once for each block
+// of rows, so that it takes no less time than that. The panels of weights come while earlier ones are multiplied: every tile
 // fetches a part of the next.
 //
 // The threads are GOMAXPROCS, which follows the CPU quota of a container, and they sleep between steps: two programs on

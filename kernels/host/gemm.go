@@ -43,7 +43,7 @@ type product struct {
 	colBlocks      int // tasks along n
 	panelsPerBlock int
 	tileRows       int // most rows of a tile
-	multiply       func(g *product, rows tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool)
+	multiply       func(g *product, x tile, k, n int, w unsafe.Pointer, c *float32, ldc int, bias *float32, acc bool)
 	widens         bool // x is bfloat16, and multiplied as float32
 	direct         bool // whole panels are summed in y itself
 	widePitch      int  // elements between widened rows of x
@@ -177,6 +177,7 @@ func (g *product) sum(row0, rows, first, last int, c *float32, ldc int, acc bool
 			t.Widen(&wide[0], g.widePitch, g.x.u16(row0, k), g.x.pitch, rows, n)
 		}
 		for p := first; p < last; p++ {
+			w := unsafe.Add(*g.w.base, panelAt(g.layout, g.n, g.k, t.NR, p, k))
 			var bias *float32
 			if k == 0 && g.bias != nil {
 				bias = g.bias.f32(0, p*t.NR)
@@ -188,7 +189,7 @@ func (g *product) sum(row0, rows, first, last int, c *float32, ldc int, acc bool
 					part.wide = wide[lo*g.widePitch:]
 				}
 				dst := index(c, lo*ldc+(p-first)*t.NR)
-				g.multiply(g, part, k, n, p, dst, ldc, bias, k > 0 || acc)
+				g.multiply(g, part, k, n, w, dst, ldc, bias, k > 0 || acc)
 				if g.activate != nil && k+n == g.k {
 					g.activate(dst, ldc, hi-lo, t.NR)
 				}
@@ -197,24 +198,20 @@ func (g *product) sum(row0, rows, first, last int, c *float32, ldc int, acc bool
 	}
 }
 
-func (g *product) multiplyF32(x tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool) {
-	w := (*float32)(unsafe.Add(*g.w.base, panelAt(panels, g.n, g.k, g.tier.NR, panel, k)))
-	g.tier.Tile[x.rows](n, g.x.f32(x.row, k), g.x.pitch, w, c, ldc, bias, acc, x.next, x.share)
+func (g *product) multiplyF32(x tile, k, n int, w unsafe.Pointer, c *float32, ldc int, bias *float32, acc bool) {
+	g.tier.Tile[x.rows](n, g.x.f32(x.row, k), g.x.pitch, (*float32)(w), c, ldc, bias, acc, x.next, x.share)
 }
 
-func (g *product) multiplyBF16(x tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool) {
-	w := (*uint16)(unsafe.Add(*g.w.base, panelAt(pairs, g.n, g.k, g.tier.NR, panel, k)))
-	g.tier.TileBF16[x.rows](n, g.x.u16(x.row, k), g.x.pitch, w, c, ldc, bias, acc, x.next, x.share)
+func (g *product) multiplyBF16(x tile, k, n int, w unsafe.Pointer, c *float32, ldc int, bias *float32, acc bool) {
+	g.tier.TileBF16[x.rows](n, g.x.u16(x.row, k), g.x.pitch, (*uint16)(w), c, ldc, bias, acc, x.next, x.share)
 }
 
-func (g *product) multiplyBlock(x tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool) {
-	w := (*uint16)(unsafe.Add(*g.w.base, panelAt(pairs, g.n, g.k, g.tier.NR, panel, k)))
-	g.tier.BlockBF16(x.rows, n, g.x.u16(x.row, k), g.x.pitch, w, c, ldc, bias, acc)
+func (g *product) multiplyBlock(x tile, k, n int, w unsafe.Pointer, c *float32, ldc int, bias *float32, acc bool) {
+	g.tier.BlockBF16(x.rows, n, g.x.u16(x.row, k), g.x.pitch, (*uint16)(w), c, ldc, bias, acc)
 }
 
-func (g *product) multiplyMixed(x tile, k, n, panel int, c *float32, ldc int, bias *float32, acc bool) {
-	w := (*uint16)(unsafe.Add(*g.w.base, panelAt(pairs, g.n, g.k, g.tier.NR, panel, k)))
-	g.tier.TileMixed[x.rows](n, &x.wide[0], g.widePitch, w, c, ldc, bias, acc, x.next, x.share)
+func (g *product) multiplyMixed(x tile, k, n int, w unsafe.Pointer, c *float32, ldc int, bias *float32, acc bool) {
+	g.tier.TileMixed[x.rows](n, &x.wide[0], g.widePitch, (*uint16)(w), c, ldc, bias, acc, x.next, x.share)
 }
 
 // finish does what is left to do on sums in scratch memory, which go to columns [col, col+cols) of some rows of y.

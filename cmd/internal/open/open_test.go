@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"vith/bench/roofs"
 	"vith/kernels/host/simd"
 	"vith/vit"
 )
@@ -137,6 +138,20 @@ func TestDevices(t *testing.T) {
 		if d := found.Devices[0]; found.Auto != "cpu" || d.Tier != tier.Name || len(d.Tiers) != len(simd.Tiers()) || d.Threads < 1 || d.Free > d.Total || d.Name == "" {
 			t.Errorf("VITH_CPU=%s: %+v", tier.Name, found)
 		}
+	}
+}
+
+// TestRoof measures the CPU again in every call, and keeps the best.
+func TestRoof(t *testing.T) {
+	m := load(t, options())
+	first, err := m.Roof()
+	if err != nil || first.FLOPS <= 0 || first.Bandwidth <= 0 {
+		t.Fatal(first, err)
+	}
+	m.devices[0].best = roofs.Roof{FLOPS: 1, Bandwidth: 1e15}
+	second, err := m.Roof()
+	if err != nil || second.FLOPS <= 1 || second.Bandwidth != 1e15 {
+		t.Errorf("%+v, %v after a bandwidth of 1e15", second, err)
 	}
 }
 

@@ -21,9 +21,8 @@ func referenceTile(a, b []float32, n int, bias, c float32) (want, size float64) 
 var tileLengths = []int{1, 2, 3, 4, 5, 7, 8, 9, 13, 80, 257}
 
 // TestTile compares every tile with the definition, with and without bias and acc, at dense and at padded strides, while it
-// prefetches what lies behind the fence of B.
-// Each of k+2 terms is rounded at most once as a product and once in every later sum, so that an element is within
-// (k+2)·2⁻²⁴·(1 + a little) of the sum of their magnitudes.
+// prefetches what lies behind the fence of B. Each of k+2 terms is rounded at most once as a product and once in every
+// later sum, so that an element is within (k+2)·2⁻²⁴·(1 + a little) of the sum of their magnitudes.
 func TestTile(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier *Tier) {
 		nr, most := tier.NR, tileLengths[len(tileLengths)-1]
